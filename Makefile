@@ -1,0 +1,44 @@
+# Every target is safe to repeat, and what CI runs. PYTHON picks the interpreter that .venv is made with (3.11 or newer).
+PYTHON ?= python3
+UBL ?=
+PORT ?= 8017
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench serve clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY) ## make .venv and install the locked dependencies
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Counterfoil needs Python 3.11 or newer; say which with make PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: $(READY) ## run the main job: fill an account (UBL=folder of invoices), back it up, restore it
+	$(BIN)/counterfoil demo $(if $(UBL),--ubl "$(UBL)")
+
+test: $(READY) ## run all tests, on the embedded PostgreSQL or on COUNTERFOIL_DATABASE_URL
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: $(READY) ## lint, format, types and import directions; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## measure against pg_dump, pg_restore and the stock eventsourcing library
+	$(BIN)/python -m bench
+
+serve: $(READY) ## answer HTTP on PORT (8017)
+	$(BIN)/counterfoil serve --port $(PORT)
+
+clean: ## remove .venv and what the tools left behind; no data
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
