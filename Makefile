@@ -1,7 +1,6 @@
 # Every target is safe to repeat, and what CI runs. PYTHON picks the interpreter that .venv is made with (3.11 or newer).
 PYTHON ?= python3
 UBL ?=
-PORT ?= 8017
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -16,7 +15,7 @@ setup: $(READY) ## make .venv and install the locked dependencies
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Counterfoil needs Python 3.11 or newer; say which with make PYTHON=...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
@@ -36,8 +35,8 @@ check: $(READY) ## lint, format, types and import directions; changes nothing
 bench: $(READY) ## measure against pg_dump, pg_restore and the stock eventsourcing library
 	$(BIN)/python -m bench
 
-serve: $(READY) ## answer HTTP on PORT (8017)
-	$(BIN)/counterfoil serve --port $(PORT)
+serve: $(READY) ## answer HTTP on 127.0.0.1:8017, or on COUNTERFOIL_HOST and COUNTERFOIL_PORT
+	$(BIN)/counterfoil serve
 
 clean: ## remove .venv and what the tools left behind; no data
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
