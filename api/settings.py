@@ -1,0 +1,281 @@
+"""What an installation can set, and where each value in force comes from.
+
+A value is the default, unless the file HOME/counterfoil.toml says otherwise, unless the environment does. The file's
+keys and the variables have one name: ``port`` in the file is ``COUNTERFOIL_PORT`` in the environment. Only ``home`` is
+not in the file, since it says where the file is. Sizes are bytes, or a number with KiB, MiB or GiB.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import psycopg
+from msgspec import Struct
+from platformdirs import user_data_dir
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from domain.errors import SetupError
+
+PREFIX = "COUNTERFOIL_"
+FILE_NAME = "counterfoil.toml"
+DEFAULT = "default"
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The settings in force. *sources* says for each name whether the default, a file or a variable gave it."""
+
+    home: Path
+    database_url: str | None = None  # None is the embedded PostgreSQL in home
+    acting_as: str | None = None  # the e-mail address of whom the command line acts for
+    host: str = "127.0.0.1"
+    port: int = 8017
+    backups: Path
+    upload_limit_bytes: int = 256 * MIB
+    entry_limit_bytes: int = 2 * GIB  # of one entry of an archive, unpacked
+    ratio_limit: int = 200  # unpacked to packed
+    entries_limit: int = 1_000  # in an archive, beside attachments
+    line_limit_bytes: int = 1 * MIB
+    sources: dict[str, str] = {}
+
+
+class SettingInForce(Struct, frozen=True):
+    """A line of `counterfoil config show`; the value has no password in it."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(eq=False)
+class SettingUnknown(SetupError):
+    """The file or the environment sets something that there is not: most often a slip of the pen."""
+
+    code: ClassVar[str] = "setup.setting-unknown"
+    where: str
+    found: str
+    known: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.where}: found {self.found}; expected one of {', '.join(self.known)}"
+
+
+@dataclass(eq=False)
+class SettingInvalid(SetupError):
+    """A setting has a value that it cannot have."""
+
+    code: ClassVar[str] = "setup.setting-invalid"
+    where: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: found {self.found}; expected {self.expected}"
+
+
+@dataclass(eq=False)
+class SettingsFileUnreadable(SetupError):
+    """The settings file is there, and is not TOML or may not be read."""
+
+    code: ClassVar[str] = "setup.settings-file-unreadable"
+    file: Path
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.problem}"
+
+
+def load_settings(environ: Mapping[str, str], *, is_root: bool | None = None) -> Settings:
+    """The settings in force, from *environ* and the file in the home that it names.
+
+    An empty variable counts as unset. *is_root*: whether to take root's default home; asked of
+    the system unless given.
+    Raises SettingUnknown, SettingInvalid or SettingsFileUnreadable.
+    """
+    from_environment = _of_environment(environ)
+    home = _home(from_environment, is_root=os.geteuid() == 0 if is_root is None else is_root)
+    values: dict[str, Any] = {"home": home.value, "backups": home.value / "backups"}
+    sources = {"home": home.source}
+    for given in (_of_file(home.value / FILE_NAME), from_environment):
+        for name, found in given.items():
+            if name != "home":
+                values[_KINDS[name].field] = _read(name, found)
+                sources[name] = found.source
+    return Settings(**values, sources=sources)
+
+
+def default_home(*, is_root: bool) -> Path:
+    """Where data lives when nobody says: the platform's folder for a user's data, or the machine's for root.
+
+    Not below root's own folder: that is closed to the unprivileged account that PostgreSQL runs under then.
+    """
+    return Path("/var/lib/counterfoil") if is_root else Path(user_data_dir("counterfoil", appauthor=False))
+
+
+def settings_in_force(settings: Settings) -> list[SettingInForce]:
+    """Every setting with its value and where that comes from, in a fixed order; passwords are masked."""
+    return [
+        SettingInForce(name, _shown(name, getattr(settings, kind.field)), settings.sources.get(name, DEFAULT))
+        for name, kind in _KINDS.items()
+    ]
+
+
+def masked(database_url: str) -> str:
+    """The address of a database server without the secrets in it."""
+    parts = conninfo_to_dict(database_url)
+    secrets = {name: "****" for name in ("password", "sslpassword", "oauth_client_secret") if parts.get(name)}
+    return make_conninfo("", **{**parts, **secrets})
+
+
+class _Given(NamedTuple):
+    """A value as somebody wrote it, and where."""
+
+    value: Any
+    source: str
+
+
+class _Home(NamedTuple):
+    value: Path
+    source: str
+
+
+class _Kind(NamedTuple):
+    """How a setting is read: the struct's field, what it may be in words, and the reading, which raises ValueError."""
+
+    field: str
+    expected: str
+    read: Callable[[Any], Any]
+    is_secret: bool = False
+
+
+def _of_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
+    given = {}
+    for variable, value in sorted(environ.items()):
+        if variable.startswith(PREFIX) and value:
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in _KINDS or variable != variable.upper():
+                raise SettingUnknown("environment", variable, tuple(f"{PREFIX}{known.upper()}" for known in _KINDS))
+            given[name] = _Given(value, variable)
+    return given
+
+
+def _of_file(file: Path) -> dict[str, _Given]:
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise SettingsFileUnreadable(file, error.strerror or "cannot be read") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsFileUnreadable(file, f"is not TOML: {error}") from error
+    known = tuple(name for name in _KINDS if name != "home")
+    for name in found:
+        if name not in known:
+            raise SettingUnknown(str(file), name, known)
+    return {name: _Given(value, str(file)) for name, value in found.items()}
+
+
+def _home(given: dict[str, _Given], *, is_root: bool) -> _Home:
+    if "home" in given:
+        return _Home(_read("home", given["home"]), given["home"].source)
+    return _Home(default_home(is_root=is_root), DEFAULT)
+
+
+def _read(name: str, given: _Given) -> Any:
+    kind = _KINDS[name]
+    try:
+        return kind.read(given.value)
+    except ValueError as error:
+        where = given.source if given.source.startswith(PREFIX) else f"{given.source}: {name}"
+        found = "a value that is not one" if kind.is_secret else repr(given.value)
+        raise SettingInvalid(where, found, kind.expected) from (None if kind.is_secret else error)
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == "database_url":
+        return masked(value) if value else "embedded"
+    return "" if value is None else str(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(value)
+    return value.strip()
+
+
+def _folder(value: Any) -> Path:
+    return Path(_text(value)).expanduser().absolute()
+
+
+def _email(value: Any) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise ValueError(value)
+    return text
+
+
+def _database_url(value: Any) -> str:
+    text = _text(value)
+    try:
+        conninfo_to_dict(text)
+    except psycopg.ProgrammingError as error:
+        raise ValueError(text) from error
+    return text
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError(value)
+
+
+def _at_least_one(value: Any) -> int:
+    number = _whole(value)
+    if number < 1:
+        raise ValueError(value)
+    return number
+
+
+def _port(value: Any) -> int:
+    number = _whole(value)
+    if not 1 <= number <= 65_535:
+        raise ValueError(value)
+    return number
+
+
+def _size(value: Any) -> int:
+    units = {"KiB": KIB, "MiB": MIB, "GiB": GIB}
+    match = re.fullmatch(r"([0-9]{1,9}) ?(KiB|MiB|GiB)", value) if isinstance(value, str) else None
+    return _at_least_one(int(match[1]) * units[match[2]] if match else value)
+
+
+_SIZE = "a size of at least one byte, such as 1048576 or 1 MiB"
+_COUNT = "a whole number from 1 on"
+
+_KINDS = {
+    "home": _Kind("home", "a folder", _folder),
+    "database_url": _Kind(
+        "database_url",
+        "a libpq address, such as postgresql://user@host/database or host=/run/postgresql dbname=counterfoil",
+        _database_url,
+        is_secret=True,
+    ),
+    "as": _Kind("acting_as", "an e-mail address", _email),
+    "host": _Kind("host", "a host name or address", _text),
+    "port": _Kind("port", "a port number from 1 to 65535", _port),
+    "backups": _Kind("backups", "a folder", _folder),
+    "upload_limit_bytes": _Kind("upload_limit_bytes", _SIZE, _size),
+    "entry_limit_bytes": _Kind("entry_limit_bytes", _SIZE, _size),
+    "ratio_limit": _Kind("ratio_limit", _COUNT, _at_least_one),
+    "entries_limit": _Kind("entries_limit", _COUNT, _at_least_one),
+    "line_limit_bytes": _Kind("line_limit_bytes", _SIZE, _size),
+}
