@@ -1,0 +1,220 @@
+"""A document as it is, and the fold that leads there."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from domain.codes import minor_unit
+from domain.decimals import ZERO
+from domain.documents import events as e
+from domain.documents.fields import Attachment, DocumentFields, Payment
+from domain.entity import changed_fields
+from domain.ids import EntityId
+from domain.kinds import Kind
+from domain.lines import Totals, VatBreakdown, totals, vat_breakdown
+from domain.parties import Text, Value
+
+
+class DocumentState(StrEnum):
+    """Where a document is in its life; which of these a kind knows follows from its rules."""
+
+    DRAFT = "draft"
+    ISSUED = "issued"
+    PARTLY_PAID = "partly_paid"
+    PAID = "paid"
+    CREDITED = "credited"
+    SETTLED = "settled"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    CONVERTED = "converted"
+    PARTLY_DELIVERED = "partly_delivered"
+    DELIVERED = "delivered"
+    INVOICED = "invoiced"
+    CANCELLED = "cancelled"
+    REVERSED = "reversed"
+    DELETED = "deleted"
+
+
+class Conversion(Value, frozen=True, kw_only=True):
+    """A document that was made from this one."""
+
+    document: EntityId
+    kind: str
+
+
+class Credit(Value, frozen=True, kw_only=True):
+    """What a credit note took back."""
+
+    by: EntityId
+    amount: Decimal
+
+
+class Reminder(Value, frozen=True, kw_only=True):
+    """A reminder that went out."""
+
+    level: int
+    date: dt.date
+
+
+class Handover(Value, frozen=True, kw_only=True):
+    """Goods that were handed over."""
+
+    date: dt.date
+    signed_by: Text | None = None
+    partly: bool = False
+
+
+class Document(DocumentFields, frozen=True):
+    """A document of any of the six kinds. ``totals`` and ``vat_breakdown`` are those of its lines as they are."""
+
+    id: EntityId
+    version: int
+    kind: Kind
+    number: str | None = None
+    state: DocumentState = DocumentState.DRAFT
+    totals: Totals | None = None
+    vat_breakdown: tuple[VatBreakdown, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    credits: tuple[Credit, ...] = ()
+    sent: int = 0
+    reminders: tuple[Reminder, ...] = ()
+    deliveries: tuple[Handover, ...] = ()
+    converted_to: tuple[Conversion, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    answered_on: dt.date | None = None
+    answered_by: Text | None = None
+
+    @property
+    def credited(self) -> Decimal:
+        """How much of it credit notes took back."""
+        return sum((credit.amount for credit in self.credits), ZERO)
+
+    @property
+    def is_issued(self) -> bool:
+        """Whether it has its number and is out of the seller's hands."""
+        return self.state is not DocumentState.DRAFT and self.state is not DocumentState.DELETED
+
+
+def summed(document: Document) -> Document:
+    """The document with totals and VAT breakdown of its lines, payments and credits."""
+    digits = minor_unit(document.currency)
+    breakdown = vat_breakdown(document.lines, document.allowances, document.charges, document.vat_exemptions, digits)
+    sums = totals(
+        document.lines,
+        document.allowances,
+        document.charges,
+        breakdown,
+        digits=digits,
+        paid=document.prepaid,
+        rounding=document.rounding,
+    )
+    return msgspec.structs.replace(document, totals=sums, vat_breakdown=breakdown)
+
+
+_PAID_STATE = {
+    Kind.INVOICE: (DocumentState.ISSUED, DocumentState.PARTLY_PAID, DocumentState.PAID),
+    Kind.CREDIT_NOTE: (DocumentState.ISSUED, DocumentState.ISSUED, DocumentState.SETTLED),
+}
+
+
+def _with_payments(document: Document, version: int, payments: tuple[Payment, ...]) -> Document:
+    paid = sum((payment.amount for payment in payments), document.prepaid or ZERO)
+    return _settled(document, version, paid or None, payments=payments)
+
+
+def _settled(document: Document, version: int, paid: Decimal | None, **changes: Any) -> Document:
+    """The document after *changes* to what was paid or credited: its due amount, and the state that follows."""
+    before = document.totals
+    assert before is not None, "only an issued document is paid or credited, and that has totals"
+    credits = changes.get("credits", document.credits)
+    credited = sum((credit.amount for credit in credits), ZERO)
+    due = before.with_vat - (paid or ZERO) + (before.rounding or ZERO) - credited
+    if document.kind is Kind.RECEIPT:
+        state = DocumentState.REVERSED if credited == before.with_vat else document.state
+    elif credits and credited == before.with_vat:
+        state = DocumentState.CREDITED
+    else:
+        untouched, partly, wholly = _PAID_STATE[document.kind]
+        touched = bool(paid or credits)
+        state = untouched if not touched and due else wholly if not due else partly if paid else untouched
+    return msgspec.structs.replace(
+        document,
+        version=version,
+        state=state,
+        totals=msgspec.structs.replace(before, paid=paid, due=due),
+        **changes,
+    )
+
+
+def evolve(state: Document | None, event: Any, entity_id: EntityId, version: int, *, kind: Kind) -> Document:
+    """The document after *event*. Total: what was recorded is never judged again."""
+    if state is None:
+        fields = {name: getattr(event, name) for name in event.__struct_fields__}
+        return summed(Document(entity_id, version, kind, **fields))
+    changes: dict[str, Any]
+    match event:
+        case e.Issued():
+            return _issued(state, event, version)
+        case e.Sent():
+            changes = {"sent": state.sent + 1}
+        case e.PaymentRegistered():
+            payment = Payment(**{name: getattr(event, name) for name in Payment.__struct_fields__})
+            return _with_payments(state, version, (*state.payments, payment))
+        case e.PaymentReversed():
+            kept = tuple(payment for payment in state.payments if payment.id != event.payment)
+            return _with_payments(state, version, kept)
+        case e.Credited():
+            credits = (*state.credits, Credit(by=event.by, amount=event.amount))
+            return _settled(state, version, state.totals.paid if state.totals else None, credits=credits)
+        case e.LinesChanged():
+            changed = msgspec.structs.replace(
+                state, version=version, lines=event.lines, allowances=event.allowances, charges=event.charges
+            )
+            return summed(changed)
+        case e.Reminded():
+            changes = {"reminders": (*state.reminders, Reminder(level=event.level, date=event.date))}
+        case e.Delivered():
+            handover = Handover(date=event.date, signed_by=event.signed_by, partly=event.partly)
+            reached = DocumentState.PARTLY_DELIVERED if event.partly else DocumentState.DELIVERED
+            changes = {"deliveries": (*state.deliveries, handover), "state": reached}
+        case e.Accepted():
+            changes = {"state": DocumentState.ACCEPTED, "answered_on": event.date, "answered_by": event.signed_by}
+        case e.Declined():
+            changes = {"state": DocumentState.DECLINED, "answered_on": event.date}
+        case e.Expired():
+            changes = {"state": DocumentState.EXPIRED}
+        case e.Converted():
+            made = (*state.converted_to, Conversion(document=event.to, kind=event.kind))
+            changes = {"converted_to": made, "state": _converted_state(state, event)}
+        case e.Cancelled():
+            changes = {"state": DocumentState.CANCELLED}
+        case e.AttachmentAdded():
+            attachment = Attachment(**{name: getattr(event, name) for name in Attachment.__struct_fields__})
+            changes = {"attachments": (*state.attachments, attachment)}
+        case e.AttachmentRemoved():
+            changes = {"attachments": tuple(one for one in state.attachments if one.id != event.id)}
+        case e.DraftDeleted():
+            changes = {"state": DocumentState.DELETED}
+        case _:
+            return summed(msgspec.structs.replace(state, version=version, **changed_fields(event)))
+    return msgspec.structs.replace(state, version=version, **changes)
+
+
+def _issued(state: Document, event: e.Issued, version: int) -> Document:
+    changes = {name: getattr(event, name) for name in event.__struct_fields__}
+    issued = msgspec.structs.replace(state, version=version, state=DocumentState.ISSUED, **changes)
+    if event.totals.due or issued.kind not in _PAID_STATE or not event.totals.paid:
+        return issued
+    return msgspec.structs.replace(issued, state=_PAID_STATE[issued.kind][2])
+
+
+def _converted_state(state: Document, event: e.Converted) -> DocumentState:
+    if state.kind is Kind.QUOTE:
+        return DocumentState.CONVERTED
+    return DocumentState.INVOICED if event.kind == "invoice" else state.state

@@ -1,0 +1,276 @@
+"""Which event may follow which state of a document: the law for commands, imports and restores alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from typing import Any, ClassVar
+
+from domain.codes import minor_unit
+from domain.decimals import ZERO
+from domain.documents import events as e
+from domain.documents.document import Document, DocumentState, evolve
+from domain.documents.fields import ONLY_FOR
+from domain.entity import FieldRefused, KindRules, NotPossible, Reference, changed_fields
+from domain.errors import DomainError
+from domain.kinds import DOCUMENT_KINDS, Kind
+from domain.lines import Line, net_amount
+
+_S = DocumentState
+_DRAFT = (_S.DRAFT,)
+_OUT = tuple(state for state in DocumentState if state not in (_S.DRAFT, _S.DELETED, _S.CANCELLED))
+_OPEN = (_S.ISSUED, _S.PARTLY_PAID)
+
+POSSIBLE: dict[type[Any], dict[Kind, tuple[DocumentState, ...]]] = {
+    e.Changed: dict.fromkeys(DOCUMENT_KINDS, _DRAFT),
+    e.LinesChanged: dict.fromkeys(DOCUMENT_KINDS, _DRAFT),
+    e.Issued: dict.fromkeys(DOCUMENT_KINDS, _DRAFT),
+    e.DraftDeleted: dict.fromkeys(DOCUMENT_KINDS, _DRAFT),
+    e.AttachmentAdded: dict.fromkeys(DOCUMENT_KINDS, _DRAFT),
+    e.AttachmentRemoved: dict.fromkeys(DOCUMENT_KINDS, _DRAFT),
+    e.Sent: dict.fromkeys(DOCUMENT_KINDS, _OUT),
+    e.PaymentRegistered: {Kind.INVOICE: _OPEN, Kind.CREDIT_NOTE: (_S.ISSUED,)},
+    e.PaymentReversed: {
+        Kind.INVOICE: (_S.PARTLY_PAID, _S.PAID, _S.CREDITED),
+        Kind.CREDIT_NOTE: (_S.ISSUED, _S.SETTLED),
+    },
+    e.Credited: {Kind.INVOICE: (*_OPEN, _S.PAID), Kind.RECEIPT: (_S.ISSUED,)},
+    e.Reminded: {Kind.INVOICE: _OPEN},
+    e.Accepted: {Kind.QUOTE: (_S.ISSUED,)},
+    e.Declined: {Kind.QUOTE: (_S.ISSUED,)},
+    e.Expired: {Kind.QUOTE: (_S.ISSUED,)},
+    e.Delivered: {
+        Kind.PURCHASE_ORDER: (_S.ISSUED, _S.PARTLY_DELIVERED),
+        Kind.DELIVERY_NOTE: (_S.ISSUED,),
+    },
+    e.Converted: {
+        Kind.QUOTE: (_S.ACCEPTED,),
+        Kind.PURCHASE_ORDER: (_S.ISSUED, _S.PARTLY_DELIVERED, _S.DELIVERED),
+        Kind.DELIVERY_NOTE: (_S.DELIVERED,),
+    },
+    e.Cancelled: {Kind.PURCHASE_ORDER: (_S.ISSUED,), Kind.DELIVERY_NOTE: (_S.ISSUED,)},
+}
+
+
+@dataclass(eq=False)
+class AmountDiffers(DomainError):
+    """An amount is not what the document's own figures come to."""
+
+    code: ClassVar[str] = "domain.amount-differs"
+    field: str
+    stated: str
+    computed: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: stated {self.stated}; the figures come to {self.computed}"
+
+
+@dataclass(eq=False)
+class TooMuch(DomainError):
+    """More would be paid, given back or credited than is owed."""
+
+    code: ClassVar[str] = "domain.too-much"
+    what: str
+    amount: str
+    open: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.amount} is more than the {self.open} that is open"
+
+
+def admit(state: Document | None, event: Any, *, kind: Kind) -> None:
+    """Let *event* follow *state*, or raise NotPossible, FieldRefused, AmountDiffers or TooMuch."""
+    if state is None:
+        if not isinstance(event, e.Drafted):
+            raise NotPossible(kind.value, _fact(event), "not there", "it is there")
+        _check_fields(kind, {name: getattr(event, name) for name in ONLY_FOR})
+        _check_lines(event.lines, event.currency)
+        return
+    if isinstance(event, e.Drafted):
+        raise NotPossible(kind.value, "drafted", "there already", "it is not there yet")
+    possible = POSSIBLE[type(event)].get(kind, ())
+    if state.state not in possible:
+        allowed = " or ".join(one.value for one in possible) or "never"
+        raise NotPossible(kind.value, _fact(event), state.state.value, allowed)
+    check = _CHECKS.get(type(event))
+    if check is not None:
+        check(state, event)
+
+
+def _fact(event: Any) -> str:
+    name = type(event).__name__
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
+
+
+def _check_fields(kind: Kind, fields: dict[str, Any]) -> None:
+    for name, kinds in ONLY_FOR.items():
+        value = fields.get(name)
+        if value is not None and value != () and kind not in kinds:
+            raise FieldRefused(
+                name, f"a value on a {kind.value}", f"it only on {', '.join(one.value for one in kinds)}"
+            )
+
+
+def _check_lines(lines: tuple[Line, ...], currency: str) -> None:
+    digits = minor_unit(currency)
+    seen = set()
+    for line in lines:
+        if line.line_id in seen:
+            raise FieldRefused("lines.line_id", f"{line.line_id!r} twice", "each line's id once")
+        seen.add(line.line_id)
+        if line.price_base_quantity is not None and line.price_base_quantity <= 0:
+            raise FieldRefused("lines.price_base_quantity", str(line.price_base_quantity), "more than 0")
+        if line.net_price < 0:
+            raise FieldRefused("lines.net_price", str(line.net_price), "an amount of at least 0 (EN 16931 BR-27)")
+        due = net_amount(line, digits)
+        if line.net_amount != due:
+            raise AmountDiffers(f"lines[{line.line_id}].net_amount", str(line.net_amount), str(due))
+
+
+def _check_changed(state: Document, event: Any) -> None:
+    fields = changed_fields(event)
+    _check_fields(state.kind, fields)
+    if "currency" in fields:
+        _check_lines(state.lines, fields["currency"])
+
+
+def _check_lines_changed(state: Document, event: e.LinesChanged) -> None:
+    _check_lines(event.lines, state.currency)
+
+
+def _check_issued(state: Document, event: e.Issued) -> None:
+    if not state.lines:
+        raise FieldRefused("lines", "none", "at least one line (EN 16931 BR-16)")
+    expected = state.totals
+    assert expected is not None, "a draft's fold sets its totals"
+    if state.kind is Kind.RECEIPT:
+        paid = sum((payment.amount for payment in event.payments), ZERO)
+        if not event.payments or paid != expected.with_vat:
+            raise AmountDiffers("payments", f"{paid} paid", f"{expected.with_vat} to pay at once")
+        _check_total("totals.with_vat", event.totals.with_vat, expected.with_vat)
+        _check_total("totals.due", event.totals.due, ZERO)
+        return
+    if event.payments:
+        raise FieldRefused(
+            "payments", f"a payment with the issue of a {state.kind.value}", "payments only with a receipt"
+        )
+    if event.totals != expected:
+        for name in expected.__struct_fields__:
+            _check_total(f"totals.{name}", getattr(event.totals, name), getattr(expected, name))
+    if event.vat_breakdown != state.vat_breakdown:
+        raise AmountDiffers("vat_breakdown", _written(event.vat_breakdown), _written(state.vat_breakdown))
+
+
+def _written(breakdown: tuple[Any, ...]) -> str:
+    return (
+        "; ".join(f"{part.category} {part.rate or 0} % of {part.taxable}: {part.tax}" for part in breakdown)
+        or "nothing"
+    )
+
+
+def _check_total(field: str, stated: Decimal | None, computed: Decimal | None) -> None:
+    if stated != computed:
+        raise AmountDiffers(field, str(stated), str(computed))
+
+
+def _within(amount: Decimal, limit: Decimal) -> bool:
+    """Whether *amount* takes off from *limit* without passing zero; both may be negative, as on a negative invoice."""
+    return amount != 0 and (0 < amount <= limit if limit > 0 else limit <= amount < 0)
+
+
+def _check_payment(state: Document, event: e.PaymentRegistered) -> None:
+    assert state.totals is not None, "an issued document has totals"
+    if any(payment.id == event.id for payment in state.payments):
+        raise FieldRefused("id", f"payment {event.id} twice", "each payment's id once")
+    if not _within(event.amount, state.totals.due):
+        raise TooMuch("payment", str(event.amount), str(state.totals.due))
+
+
+def _check_reversal(state: Document, event: e.PaymentReversed) -> None:
+    if all(payment.id != event.payment for payment in state.payments):
+        known = ", ".join(payment.id for payment in state.payments) or "none"
+        raise FieldRefused("payment", event.payment, f"a payment of this document: {known}")
+
+
+def _check_credit(state: Document, event: e.Credited) -> None:
+    assert state.totals is not None, "an issued document has totals"
+    if not _within(event.amount, state.totals.with_vat - state.credited):
+        raise TooMuch("credit", str(event.amount), str(state.totals.with_vat - state.credited))
+
+
+def _check_attachment(state: Document, event: e.AttachmentAdded) -> None:
+    if any(attachment.id == event.id for attachment in state.attachments):
+        raise FieldRefused("id", f"attachment {event.id} twice", "each attachment's id once")
+
+
+def _check_attachment_removed(state: Document, event: e.AttachmentRemoved) -> None:
+    if all(attachment.id != event.id for attachment in state.attachments):
+        raise FieldRefused("id", event.id, "an attachment of this document")
+
+
+def _check_acceptance(state: Document, event: e.Accepted) -> None:
+    if state.valid_until and event.date > state.valid_until:
+        raise FieldRefused("date", event.date.isoformat(), f"a day up to {state.valid_until}, the quote's last")
+
+
+def _check_expiry(state: Document, event: e.Expired) -> None:
+    if state.valid_until is None or event.date <= state.valid_until:
+        raise FieldRefused("date", event.date.isoformat(), f"a day after {state.valid_until or 'a valid_until'}")
+
+
+_CHECKS: dict[type[Any], Callable[[Document, Any], None]] = {
+    e.Changed: _check_changed,
+    e.LinesChanged: _check_lines_changed,
+    e.Issued: _check_issued,
+    e.PaymentRegistered: _check_payment,
+    e.PaymentReversed: _check_reversal,
+    e.Credited: _check_credit,
+    e.AttachmentAdded: _check_attachment,
+    e.AttachmentRemoved: _check_attachment_removed,
+    e.Accepted: _check_acceptance,
+    e.Expired: _check_expiry,
+}
+
+
+def _number(document: Document) -> str | None:
+    return document.number
+
+
+def references(document: Document) -> list[Reference]:
+    """What the document points to: customer, layout, items, ledger accounts, other documents."""
+    found = [Reference("customer", document.customer, (Kind.CUSTOMER,))]
+    if document.layout:
+        found.append(Reference("layout", document.layout, (Kind.LAYOUT,)))
+    for line in document.lines:
+        if line.item:
+            found.append(Reference("lines.item", line.item, (Kind.ITEM,)))
+        if line.ledger_account:
+            found.append(Reference("lines.ledger_account", line.ledger_account, (Kind.LEDGER_ACCOUNT,)))
+    if document.derived_from or document.converted_to or document.credits or document.preceding_invoices:
+        found += [Reference("derived_from", origin.document, ()) for origin in document.derived_from]
+        found += [Reference("converted_to", made.document, ()) for made in document.converted_to]
+        found += [Reference("credits.by", credit.by, (Kind.CREDIT_NOTE,)) for credit in document.credits]
+        found += [
+            Reference("preceding_invoices", one.document, (Kind.INVOICE, Kind.RECEIPT))
+            for one in document.preceding_invoices
+            if one.document
+        ]
+    return found
+
+
+def _rules(kind: Kind) -> KindRules:
+    return KindRules(
+        kind=kind,
+        state=Document,
+        events=e.EVENTS[kind],
+        creation="drafted",
+        evolve=partial(evolve, kind=kind),
+        admit=partial(admit, kind=kind),
+        number=_number,
+        references=references,
+    )
+
+
+RULES: dict[Kind, KindRules] = {kind: _rules(kind) for kind in DOCUMENT_KINDS}

@@ -1,0 +1,233 @@
+"""What every entity in a stream has in common, and the facts that kinds without a life cycle of their own share.
+
+A kind is described by one ``KindRules``: its state, its events by name, its fold and the rule that says which event
+may follow. ``admit`` is the law, for commands and for what comes in by restore or import alike; ``evolve`` is total:
+what was recorded is never judged again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, Union, cast
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from domain.errors import DomainError
+from domain.ids import EntityId
+from domain.kinds import Kind
+from domain.parties import Value
+
+
+class Entity(Protocol):
+    """An entity's state: the fold of its events up to ``version``. Its JSON is the snapshot line, byte for byte.
+
+    A state struct extends its kind's fields; ``id`` and ``version``, declared without ``kw_only``, come first.
+    """
+
+    @property
+    def id(self) -> EntityId:
+        """Which entity."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """How many events led here."""
+        ...
+
+
+class MasterData(Entity, Protocol):
+    """Customers, items, layouts, ledger accounts: made, changed, archived, merged, deleted."""
+
+    @property
+    def archived(self) -> bool:
+        """Whether it is no longer offered."""
+        ...
+
+    @property
+    def merged_into(self) -> EntityId | None:
+        """The entity that stands for it now."""
+        ...
+
+    @property
+    def deleted(self) -> bool:
+        """Whether only the timeline knows it."""
+        ...
+
+
+class Archived(Value, frozen=True, kw_only=True):
+    """It is no longer offered for new documents."""
+
+
+class Unarchived(Value, frozen=True, kw_only=True):
+    """It is offered for new documents again."""
+
+
+class Merged(Value, frozen=True, kw_only=True):
+    """It stays for history; references to it lead to ``into``."""
+
+    into: EntityId
+
+
+class Deleted(Value, frozen=True, kw_only=True):
+    """It is gone; only the timeline knows it."""
+
+
+class Reference(NamedTuple):
+    """A field of an entity that points to another one, and the kinds that it may point to (none named: any document)."""
+
+    field: str
+    target: EntityId
+    kinds: tuple[Kind, ...]
+
+
+@dataclass(frozen=True)
+class KindRules:
+    """One kind of entity: what it is, what may happen to it, and what follows from that."""
+
+    kind: Kind
+    state: type[Value]
+    events: Mapping[str, type[Value]]
+    creation: str
+    evolve: Callable[[Any, Any, EntityId, int], Any]
+    admit: Callable[[Any, Any], None]
+    number: Callable[[Any], str | None]
+    references: Callable[[Any], list[Reference]]
+
+
+@dataclass(eq=False)
+class NotPossible(DomainError):
+    """The event or command does not fit the state that the entity is in."""
+
+    code: ClassVar[str] = "domain.not-possible"
+    kind: str
+    what: str
+    state: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: cannot be {self.what} while {self.state}; possible when {self.allowed}"
+
+
+@dataclass(eq=False)
+class FieldRefused(DomainError):
+    """A field's value breaks a rule."""
+
+    code: ClassVar[str] = "domain.field-refused"
+    field: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: found {self.found}; expected {self.expected}"
+
+
+def partial(
+    name: str, fields_of: type[msgspec.Struct], *, without: frozenset[str] = frozenset(), doc: str
+) -> type[Value]:
+    """A struct of which each field of *fields_of* may be absent: unset is unchanged, null is taken away.
+
+    So that a field is declared once, for the creating event, the state and the change alike.
+    """
+    parts = [
+        (field.encode_name, Union[field.type, UnsetType], UNSET)  # noqa: UP007 - a type made at run time
+        for field in msgspec.structs.fields(fields_of)
+        if field.name not in without
+    ]
+    made = msgspec.defstruct(name, parts, bases=(Value,), frozen=True, kw_only=True, namespace={"__doc__": doc})
+    return cast("type[Value]", made)
+
+
+def changed_fields(change: msgspec.Struct) -> dict[str, Any]:
+    """The fields that *change* sets, by name; those of optional fields that it takes away have the value None."""
+    values = ((name, getattr(change, name)) for name in change.__struct_fields__)
+    return {name: value for name, value in values if value is not UNSET}
+
+
+def admit_master_data(kind: Kind, created: type[Value]) -> Callable[[MasterData | None, Any], None]:
+    """The rule of master data: created once; then changed, archived, merged or deleted while it is there.
+
+    Raises NotPossible.
+    """
+
+    def admit(state: MasterData | None, event: Any) -> None:
+        fact = type(event).__name__.lower()
+        if state is None:
+            if not isinstance(event, created):
+                raise NotPossible(kind.value, fact, "not there", "it is there")
+            return
+        if isinstance(event, created):
+            raise NotPossible(kind.value, fact, "there already", "it is not there yet")
+        if state.deleted or state.merged_into:
+            raise NotPossible(kind.value, fact, "deleted" if state.deleted else "merged", "it is there")
+        if isinstance(event, Archived) and state.archived:
+            raise NotPossible(kind.value, "archived", "archived", "it is not archived")
+        if isinstance(event, Unarchived) and not state.archived:
+            raise NotPossible(kind.value, "unarchived", "not archived", "it is archived")
+        if isinstance(event, Merged) and event.into == state.id:
+            raise FieldRefused("into", event.into, "another entity than itself")
+
+    return admit
+
+
+def evolve_master_data(state_type: type[Value]) -> Callable[[Any, Any, EntityId, int], Any]:
+    """The fold of master data: what each event leaves behind."""
+    replace = msgspec.structs.replace
+
+    def evolve(state: Any, event: Any, entity_id: EntityId, version: int) -> Any:
+        match event:
+            case Archived():
+                return replace(state, version=version, archived=True)
+            case Unarchived():
+                return replace(state, version=version, archived=False)
+            case Merged():
+                return replace(state, version=version, merged_into=event.into)
+            case Deleted():
+                return replace(state, version=version, deleted=True)
+        if state is None:
+            fields = {name: getattr(event, name) for name in event.__struct_fields__}
+            return state_type(id=entity_id, version=version, **fields)
+        return replace(state, version=version, **changed_fields(event))
+
+    return evolve
+
+
+def master_data_rules(
+    kind: Kind,
+    state: type[Value],
+    created: type[Value],
+    changed: type[Value],
+    references: Callable[[Any], list[Reference]],
+    *,
+    check: Callable[[Any], None] = lambda _: None,
+) -> KindRules:
+    """The rules of a kind of master data. *check* judges the fields of the state that a creation or change leads to."""
+    lawful = admit_master_data(kind, created)
+    evolve = evolve_master_data(state)
+
+    def admit(before: Any, event: Any) -> None:
+        lawful(before, event)
+        if isinstance(event, (created, changed)):
+            check(evolve(before, event, before.id if before else EntityId(""), 0))
+
+    def number(of: Any) -> str | None:
+        return None if of.deleted or of.merged_into else getattr(of, "number", None)
+
+    return KindRules(
+        kind=kind,
+        state=state,
+        events={
+            "created": created,
+            "changed": changed,
+            "archived": Archived,
+            "unarchived": Unarchived,
+            "merged": Merged,
+            "deleted": Deleted,
+        },
+        creation="created",
+        evolve=evolve,
+        admit=admit,
+        number=number,
+        references=references,
+    )

@@ -1,0 +1,287 @@
+"""Events, and the lines that they are written as.
+
+A line is an event's canonical JSON: the keys of ``Event`` in their order, no spaces, characters outside ASCII as they
+are, the data as it was recorded. A line that is read must be, byte for byte, what we would write for what it says. That
+one rule refuses duplicate keys, other spellings of a number, a time or an id, unknown fields and stray white space.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal, Protocol, Union
+
+import msgspec
+
+from domain.decimals import may_hold_odd_decimals, odd_decimals
+from domain.entity import KindRules
+from domain.errors import DomainError
+from domain.ids import EntityId, is_canonical
+from domain.kinds import Kind
+from domain.parties import Value
+from domain.rules import RULES
+
+Via = Literal["web", "api", "cli", "import", "restore", "clone", "subscription", "system"]
+MAX_LINE_BYTES = 1024 * 1024  # 1 MiB: a document of 2,000 lines is a third of it
+MAX_NESTING = 32
+
+_ACTOR = re.compile(r"person:(?P<person>[0-9a-f-]{36})|system:[a-z][a-z0-9-]{0,39}")
+_AT = re.compile(r"[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+_VERSIONS = msgspec.Meta(ge=1, le=2**31 - 1)
+
+
+class Event(Protocol):
+    """One fact about one entity, as a line says it. ``at`` is RFC 3339 in UTC with six decimals, so that order as text
+    is order in time; ``actor`` is ``person:<id>`` or ``system:<part>``.
+    """
+
+    rules: ClassVar[KindRules]
+    type: ClassVar[str]
+    type_version: int
+    entity: EntityId
+    version: int
+    at: str
+    actor: str
+    via: Via
+    data: Any
+
+
+@dataclass(eq=False)
+class LineRefused(DomainError):
+    """A line does not say one event of ours, in the one way in which we write it."""
+
+    code: ClassVar[str] = "line.refused"
+    field: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        where = f"{self.field}: " if self.field else ""
+        return f"{where}found {self.found}; expected {self.expected}"
+
+
+def _line_type(rules: KindRules, fact: str, data: type[Value]) -> type[msgspec.Struct]:
+    name = f"{rules.kind.value}.{fact}"
+    return msgspec.defstruct(
+        name.replace(".", "_"),
+        [
+            ("type_version", Literal[1]),
+            ("entity", EntityId),
+            ("version", int),
+            ("at", str),
+            ("actor", str),
+            ("via", Via),
+            ("data", data),
+        ],
+        tag_field="type",
+        tag=name,
+        frozen=True,
+        forbid_unknown_fields=True,
+        gc=False,
+        namespace={"rules": rules, "type": name},
+    )
+
+
+LINE_TYPES: dict[str, Any] = {
+    f"{kind.value}.{fact}": _line_type(rules, fact, data)
+    for kind, rules in RULES.items()
+    for fact, data in rules.events.items()
+}
+DATA_TYPES: dict[str, type[Value]] = {
+    f"{kind.value}.{fact}": data for kind, rules in RULES.items() for fact, data in rules.events.items()
+}
+_TYPE_OF_DATA: dict[tuple[Kind, type[Value]], str] = {
+    (kind, data): f"{kind.value}.{fact}" for kind, rules in RULES.items() for fact, data in rules.events.items()
+}
+
+_encode = msgspec.json.Encoder().encode
+_decode_lines = msgspec.json.Decoder(list[Union[tuple(LINE_TYPES.values())]]).decode  # type: ignore[misc]  # noqa: UP007
+_decode_line = msgspec.json.Decoder(Union[tuple(LINE_TYPES.values())]).decode  # type: ignore[var-annotated]  # noqa: UP007
+_DATA_DECODERS = {name: msgspec.json.Decoder(data) for name, data in DATA_TYPES.items()}
+
+
+def type_of(kind: Kind, data: Value) -> str:
+    """The stored type name of an event of *kind* with *data*, such as ``invoice.issued``."""
+    return _TYPE_OF_DATA[kind, type(data)]
+
+
+def rules_of(type_name: str) -> KindRules:
+    """The rules of the kind that an event of this stored type belongs to."""
+    rules: KindRules = LINE_TYPES[type_name].rules
+    return rules
+
+
+def encode_data(data: Value) -> bytes:
+    """An event's data as it is stored and hashed."""
+    return _encode(data)
+
+
+def decode_data(type_name: str, data: bytes | str) -> Value:
+    """What was stored as an event's data. Raises KeyError for an unknown type, msgspec.ValidationError for other data."""
+    return _DATA_DECODERS[type_name].decode(data)
+
+
+def written_time(at: datetime) -> str:
+    """*at* as lines have it: RFC 3339 in UTC, six decimals."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def line(
+    *, type_name: str, entity: str, version: int, at: str, actor: str, via: str, data: bytes, type_version: int = 1
+) -> bytes:
+    """The event's line, without a line feed. The log's leaf is the hash of these bytes."""
+    return b'{"type":"%b","type_version":%d,"entity":"%b","version":%d,"at":"%b","actor":"%b","via":"%b","data":%b}' % (
+        type_name.encode(),
+        type_version,
+        entity.encode(),
+        version,
+        at.encode(),
+        actor.encode(),
+        via.encode(),
+        data,
+    )
+
+
+def read_lines(block: bytes) -> list[Event] | None:
+    """The events of a *block* of whole lines, each ended by a line feed; None when any is not as we write it.
+
+    The quick way, for bulk: one decode and one comparison for all. ``read_line`` then says what is wrong with which.
+    """
+    joined = b"[" + block[:-1].replace(b"\n", b",") + b"]"
+    try:
+        events: list[Event] = _decode_lines(joined)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        return None
+    if _encode(events) != joined or b"\r" in block or b"\\u0000" in block:
+        return None
+    if may_hold_odd_decimals(block) and any(next(odd_decimals(event.data), None) for event in events):
+        return None
+    if not all(map(_is_actor, {event.actor for event in events})):
+        return None
+    try:
+        for event in events:
+            datetime.fromisoformat(event.at)
+    except ValueError:
+        return None
+    if not all(len(event.at) == 27 and event.at[19] == "." and event.at[26] == "Z" for event in events):
+        return None
+    return events if len(events) == block.count(b"\n") else None
+
+
+def _is_actor(actor: str) -> bool:
+    match = _ACTOR.fullmatch(actor)
+    return match is not None and (match["person"] is None or is_canonical(match["person"]))
+
+
+def read_line(raw: bytes) -> Event:
+    """The event that one line says, without its line feed. Raises LineRefused, which names the field and the reason."""
+    check_json(raw)
+    try:
+        event: Event = _decode_line(raw)
+    except msgspec.ValidationError as wrong:
+        raise _refused(wrong, raw) from None
+    except msgspec.DecodeError as wrong:
+        raise LineRefused("", str(wrong), "one JSON object") from None
+    for path, value in odd_decimals(event.data):
+        raise LineRefused(
+            f"data.{path}", str(value)[:40], "a decimal of at most 15 digits before and 6 after the point"
+        )
+    if not is_canonical(event.entity):
+        raise LineRefused("entity", repr(event.entity)[:60], "a UUID in lower case with hyphens")
+    if event.version < 1:
+        raise LineRefused("version", str(event.version), "1 or more")
+    if not _is_actor(event.actor):
+        raise LineRefused("actor", repr(event.actor)[:60], "person:<id> or system:<part>")
+    if not _is_time(event.at):
+        raise LineRefused("at", repr(event.at)[:40], "a time in UTC such as 2026-01-31T09:30:00.000000Z")
+    written = _encode(event)
+    if written != raw:
+        raise LineRefused("", _difference(raw, written), "the canonical line for what it says")
+    return event
+
+
+def _is_time(text: str) -> bool:
+    if not _AT.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _difference(found: bytes, written: bytes) -> str:
+    at = next((n for n, (one, other) in enumerate(zip(found, written, strict=False)) if one != other), len(written))
+    return f"at byte {at} {found[at : at + 30]!r} where {written[at : at + 30]!r} would be written"
+
+
+def _refused(wrong: msgspec.ValidationError, raw: bytes) -> LineRefused:
+    """The decoder's message with its path, turned into field, found and expected."""
+    reason, _, path = str(wrong).partition(" - at `")
+    field = path.rstrip("`").removeprefix("$").removeprefix(".")
+    if field == "type" or "'type'" in reason:
+        named = json.loads(raw).get("type")
+        return LineRefused("type", repr(named)[:80], "an event type of this version, such as invoice.issued")
+    if field == "type_version":
+        found = json.loads(raw).get("type_version")
+        return LineRefused("type_version", repr(found)[:40], "1, the only version of this type so far")
+    return LineRefused(field, reason[:200], "a value as docs/archive-format.md says")
+
+
+def check_json(raw: bytes) -> None:
+    """That *raw* is one JSON object in UTF-8 within our limits, with no key twice. Raises LineRefused."""
+    if len(raw) > MAX_LINE_BYTES:
+        raise LineRefused("", f"a line of {len(raw):,} bytes", f"at most {MAX_LINE_BYTES:,}")
+    if not raw:
+        raise LineRefused("", "an empty line", "one JSON object")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as wrong:
+        raise LineRefused("", f"bytes that are not UTF-8 at byte {wrong.start}", "UTF-8") from None
+    if "\r" in text:
+        raise LineRefused("", "a carriage return", "lines ended by a line feed alone")
+    depth = deepest(raw)
+    if depth > MAX_NESTING:
+        raise LineRefused("", f"values nested {depth} deep", f"at most {MAX_NESTING}")
+    try:
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except LineRefused:
+        raise
+    except ValueError as wrong:
+        raise LineRefused("", f"no JSON: {wrong}", "one JSON object") from None
+    if not isinstance(value, dict):
+        raise LineRefused("", f"a JSON {type(value).__name__}", "one JSON object")
+    if "\\u0000" in text:
+        raise LineRefused("", "the character U+0000", "text that PostgreSQL can keep")
+
+
+def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            raise LineRefused(key[:60], "the key twice", "each key once")
+        made[key] = value
+    return made
+
+
+def _no_constant(name: str) -> Any:
+    raise LineRefused("", name, "a number that JSON knows")
+
+
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def deepest(raw: bytes) -> int:
+    """How deep the arrays and objects of a JSON text are nested; found without parsing it."""
+    depth = most = 0
+    for byte in _STRINGS.sub(b"", raw).translate(None, _NOT_BRACKETS):
+        if byte in b"[{":
+            depth += 1
+            most = max(most, depth)
+        else:
+            depth -= 1
+    return most

@@ -1,0 +1,208 @@
+"""Subscriptions: what is invoiced again and again, each period at most once."""
+
+from __future__ import annotations
+
+import calendar
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from domain.codes import Currency
+from domain.entity import FieldRefused, KindRules, NotPossible, Reference, changed_fields, partial
+from domain.ids import EntityId
+from domain.kinds import Kind
+from domain.lines import CustomFields, Line
+from domain.parties import LongText, PaymentTerms, Value
+
+
+class SubscriptionState(StrEnum):
+    """Where a subscription is in its life."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
+class Interval(Value, frozen=True, kw_only=True):
+    """How long a period lasts: *n* months or weeks."""
+
+    n: Annotated[int, Meta(ge=1, le=120)]
+    unit: Literal["months", "weeks"]
+
+
+class SubscriptionFields(Value, frozen=True, kw_only=True):
+    """What is agreed. ``next_date`` is the first day of the period that is invoiced next, ``until`` the last day
+    on which one may begin; both on the seller's calendar. Lines carry no net amount: each invoice computes its own.
+    """
+
+    customer: EntityId
+    lines: tuple[Line, ...]
+    interval: Interval
+    next_date: date
+    until: date | None = None
+    currency: Currency
+    layout: EntityId | None = None
+    payment_terms: PaymentTerms | None = None
+    auto_issue: bool = False
+    custom_fields: CustomFields = {}
+
+
+class Started(SubscriptionFields, frozen=True, kw_only=True):
+    """The subscription began."""
+
+
+Changed = partial("Changed", SubscriptionFields, doc="Fields of the subscription changed: the whole new value of each.")
+
+
+class Paused(Value, frozen=True, kw_only=True):
+    """Nothing is invoiced until it is resumed."""
+
+    reason: LongText | None = None
+
+
+class Resumed(Value, frozen=True, kw_only=True):
+    """Invoicing goes on, with the period that begins on ``next_date``."""
+
+    next_date: date | None = None
+
+
+class Ended(Value, frozen=True, kw_only=True):
+    """Nothing is invoiced any more."""
+
+    reason: LongText | None = None
+
+
+class PeriodInvoiced(Value, frozen=True, kw_only=True):
+    """The period that began on ``start`` got its invoice."""
+
+    document: EntityId
+    start: date
+    next_date: date
+
+
+class Subscription(SubscriptionFields, frozen=True):
+    """A subscription as it is; ``invoiced_until`` is the last day that an invoice covers."""
+
+    id: EntityId
+    version: int
+    state: SubscriptionState = SubscriptionState.ACTIVE
+    invoiced_until: date | None = None
+
+
+EVENTS: dict[str, type[Value]] = {
+    "started": Started,
+    "changed": Changed,
+    "paused": Paused,
+    "resumed": Resumed,
+    "ended": Ended,
+    "period_invoiced": PeriodInvoiced,
+}
+
+_POSSIBLE: dict[type[Value], tuple[SubscriptionState, ...]] = {
+    Changed: (SubscriptionState.ACTIVE, SubscriptionState.PAUSED),
+    Paused: (SubscriptionState.ACTIVE,),
+    # An active one may be resumed too: that is how the hold of a restore is lifted.
+    Resumed: (SubscriptionState.PAUSED, SubscriptionState.ACTIVE),
+    Ended: (SubscriptionState.ACTIVE, SubscriptionState.PAUSED),
+    PeriodInvoiced: (SubscriptionState.ACTIVE,),
+}
+
+
+def next_period(start: date, interval: Interval) -> date:
+    """The first day of the period after the one that begins on *start*; a month's missing day becomes its last."""
+    if interval.unit == "weeks":
+        return start + timedelta(weeks=interval.n)
+    month = start.month - 1 + interval.n
+    year, month = start.year + month // 12, month % 12 + 1
+    return date(year, month, min(start.day, calendar.monthrange(year, month)[1]))
+
+
+def evolve(state: Subscription | None, event: Any, entity_id: EntityId, version: int) -> Subscription:
+    """The subscription after *event*."""
+    if state is None:
+        return Subscription(
+            id=entity_id, version=version, **{name: getattr(event, name) for name in event.__struct_fields__}
+        )
+    changes: dict[str, Any] = {}
+    match event:
+        case PeriodInvoiced():
+            changes = {"next_date": event.next_date, "invoiced_until": event.next_date - timedelta(days=1)}
+        case Paused():
+            changes = {"state": SubscriptionState.PAUSED}
+        case Resumed():
+            changes = {"state": SubscriptionState.ACTIVE, "next_date": event.next_date or state.next_date}
+        case Ended():
+            changes = {"state": SubscriptionState.ENDED}
+        case _:
+            changes = changed_fields(event)
+    return msgspec.structs.replace(state, version=version, **changes)
+
+
+def admit(state: Subscription | None, event: Any) -> None:
+    """The rules of subscriptions. Raises NotPossible or FieldRefused."""
+    fact = type(event).__name__.lower()
+    if state is None:
+        if not isinstance(event, Started):
+            raise NotPossible("subscription", fact, "not there", "it is there")
+        _check(evolve(None, event, EntityId(""), 0))
+        return
+    possible = _POSSIBLE.get(type(event), ())
+    if state.state not in possible:
+        allowed = " or ".join(one.value for one in possible) or "it is not there yet"
+        raise NotPossible("subscription", fact, state.state.value, allowed)
+    if isinstance(event, PeriodInvoiced):
+        _check_period(state, event)
+    elif isinstance(event, Resumed):
+        if event.next_date and state.invoiced_until and event.next_date <= state.invoiced_until:
+            raise _invoiced_already(event.next_date, state.invoiced_until)
+    elif isinstance(event, Changed):
+        _check(evolve(state, event, state.id, state.version))
+
+
+def _check_period(state: Subscription, event: PeriodInvoiced) -> None:
+    if event.start != state.next_date:
+        raise FieldRefused(
+            "start", event.start.isoformat(), f"{state.next_date}, the period that is next: each is invoiced once"
+        )
+    if event.next_date <= event.start:
+        raise FieldRefused("next_date", event.next_date.isoformat(), f"a day after {event.start}")
+    if state.until and event.start > state.until:
+        raise FieldRefused("start", event.start.isoformat(), f"a day up to {state.until}, its last")
+
+
+def _check(state: Subscription) -> None:
+    if not state.lines:
+        raise FieldRefused("lines", "none", "at least one line")
+    if state.invoiced_until and state.next_date <= state.invoiced_until:
+        raise _invoiced_already(state.next_date, state.invoiced_until)
+
+
+def _invoiced_already(found: date, invoiced_until: date) -> FieldRefused:
+    return FieldRefused("next_date", found.isoformat(), f"a day after {invoiced_until}, invoiced already")
+
+
+def _references(state: Subscription) -> list[Reference]:
+    references = [Reference("customer", state.customer, (Kind.CUSTOMER,))]
+    if state.layout:
+        references.append(Reference("layout", state.layout, (Kind.LAYOUT,)))
+    for line in state.lines:
+        if line.item:
+            references.append(Reference("lines.item", line.item, (Kind.ITEM,)))
+        if line.ledger_account:
+            references.append(Reference("lines.ledger_account", line.ledger_account, (Kind.LEDGER_ACCOUNT,)))
+    return references
+
+
+RULES = KindRules(
+    kind=Kind.SUBSCRIPTION,
+    state=Subscription,
+    events=EVENTS,
+    creation="started",
+    evolve=evolve,
+    admit=admit,
+    number=lambda _: None,
+    references=_references,
+)
