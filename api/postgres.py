@@ -226,7 +226,7 @@ def _running(cluster: Cluster, *, durable: bool) -> str:
 
 def _launch(cluster: Cluster, lock: int, *, durable: bool) -> None:
     cluster.make_data(durable=durable)
-    socket = cluster.socket_folder()
+    socket = cluster.make_socket_folder()
     for left_over in (cluster.data / "postmaster.pid", socket / f"{SOCKET_NAME}.lock"):
         _drop_if_another_programs(left_over)
     with suppress(FileNotFoundError):
@@ -287,31 +287,33 @@ def _stop_if_last(cluster: Cluster, users: int) -> None:
     # A conversion that fails may lose the shared lock too; who asks is leaving either way.
     if not _try_exclusive(users):
         return
+    if _is_down(cluster, within_s=0):
+        return
     try:
         postmaster = int((cluster.data / "postmaster.pid").read_text().splitlines()[0])
-        # INT breaks off what still runs and shuts down cleanly. Sent as the server's account: were the number another
-        # process's by now, the signal could not reach beyond that account.
+        # INT breaks off what still runs and shuts down cleanly. The signal is sent as the server's account, so that
+        # it cannot reach beyond that.
         cluster.command("/bin/sh", "-c", 'kill -INT "$1"', "sh", str(postmaster))
-        if not _is_down(cluster):
-            LOG.warning("PostgreSQL in %s did not stop within %d s", cluster.data, STOP_TIMEOUT_S)
-    except FileNotFoundError:
-        LOG.debug("PostgreSQL in %s was down already", cluster.data)
     except (OSError, ValueError, IndexError) as error:
-        LOG.warning("PostgreSQL in %s could not be stopped: %s", cluster.data, error)
+        LOG.warning("PostgreSQL in %s could not be told to stop: %s", cluster.data, error)
+        return
+    if not _is_down(cluster, within_s=STOP_TIMEOUT_S):
+        LOG.warning("PostgreSQL in %s did not stop within %d s", cluster.data, STOP_TIMEOUT_S)
+    cluster.drop_short_socket_folder()
 
 
-def _is_down(cluster: Cluster) -> bool:
-    """Whether the server's last process ends before the time is up: each of them holds the server lock."""
+def _is_down(cluster: Cluster, *, within_s: float) -> bool:
+    """Whether the server's last process has ended, or does so in time: each of them holds the server lock."""
+    deadline = time.monotonic() + within_s
     lock = _open_lock(cluster.run / "server.lock")
     try:
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if _try_exclusive(lock):
-                return True
+        while not _try_exclusive(lock):
+            if time.monotonic() >= deadline:
+                return False
             time.sleep(POLL_S)
-        return False
     finally:
         os.close(lock)
+    return True
 
 
 def _not_started(cluster: Cluster, problem: str) -> ServerNotStarted:
