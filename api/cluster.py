@@ -291,11 +291,12 @@ class Cluster:
         fresh.rename(copy)
 
     def _initialise(self, *, durable: bool) -> None:
+        programs = self.programs  # before there is a fresh folder: a copy of the programs begins as one too
         fresh = self._fresh_folder()
         if self.account.is_other:
             os.chown(fresh, self.account.uid, self.account.gid)
         outcome = self.command(
-            self.programs / "initdb",
+            programs / "initdb",
             f"--pgdata={fresh}",
             f"--username={SUPERUSER}",
             # No password is asked: only who may enter the socket's folder, 0700, gets as far as the server.

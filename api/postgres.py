@@ -228,7 +228,7 @@ def _launch(cluster: Cluster, lock: int, *, durable: bool) -> None:
     cluster.make_data(durable=durable)
     socket = cluster.make_socket_folder()
     for left_over in (cluster.data / "postmaster.pid", socket / f"{SOCKET_NAME}.lock"):
-        _drop_if_another_programs(left_over)
+        _drop_misleading(left_over)
     with suppress(FileNotFoundError):
         if cluster.log.stat().st_size > LOG_LIMIT_BYTES:
             cluster.log.replace(cluster.log.with_suffix(".log.1"))
@@ -248,16 +248,19 @@ def _launch(cluster: Cluster, lock: int, *, durable: bool) -> None:
     )
 
 
-def _drop_if_another_programs(lock_file: Path) -> None:
-    """Remove a dead server's lock file whose process number some other program has now.
+def _drop_misleading(lock_file: Path) -> None:
+    """Remove a dead server's lock file if its process number would be taken for a living server.
 
-    PostgreSQL itself sees through a number that nobody has, but takes any living process for a server; after a restart
-    of a container, where the numbers are small, that happens. A process named postgres is left for PostgreSQL to judge:
-    it may be a server that somebody started on this data by hand.
+    PostgreSQL sees through a number that nobody has, but takes any process of its account for a server: after a restart
+    of a container, where the numbers are small, that may be another program; where process 1 does not bury the dead,
+    it is the killed server itself. A living postgres is left for PostgreSQL to judge: somebody may have started it on
+    this data by hand. Without a /proc to ask, all is left to PostgreSQL.
     """
     with suppress(OSError, ValueError):
         number = abs(int(lock_file.read_text().splitlines()[0]))
-        if Path(f"/proc/{number}/comm").read_text().strip() != "postgres":
+        # "number (name) state …"; the name may hold blanks and parentheses.
+        name, _, rest = Path(f"/proc/{number}/stat").read_text().partition(" (")[2].rpartition(") ")
+        if name != "postgres" or rest.startswith("Z"):
             lock_file.unlink()
 
 
