@@ -129,10 +129,12 @@ def test_a_value_that_cannot_be_is_refused_naming_the_variable(home: Path, name:
 def test_a_value_of_the_wrong_type_is_refused_naming_the_file_and_the_key(home: Path, line: str) -> None:
     file = write_file(home, line)
 
+    key = line.partition(" ")[0]
+
     with pytest.raises(SettingInvalid) as refusal:
         load_settings(environment(home))
 
-    assert str(refusal.value).startswith(f"{file}: {line.partition(" ")[0]}: found ")
+    assert str(refusal.value).startswith(f"{file}: {key}: found ")
 
 
 def test_an_unknown_key_is_refused_with_the_ones_there_are(home: Path) -> None:
