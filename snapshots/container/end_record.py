@@ -94,7 +94,8 @@ def find_directory(source: Source) -> DirectoryPlace:
 def _why_no_end(source: Source) -> NotAZip | EndRecordMissing | TrailingBytes | CommentPresent:
     tail_bytes = min(source.size_bytes, END.size + _LONGEST_COMMENT)
     tail = source.read(source.size_bytes - tail_bytes, tail_bytes)
-    at = tail.rfind(END_SIGNATURE, 0, tail_bytes - END.size)
+    last_possible = tail_bytes - END.size - 1
+    at = tail.rfind(END_SIGNATURE, 0, last_possible + len(END_SIGNATURE))
     if at >= 0:
         end = EndRecord._make(END.unpack_from(tail, at))
         offset = source.size_bytes - tail_bytes + at

@@ -59,6 +59,8 @@ _MADE_ON_UNIX: Final = 3 << 8
 _PLAIN_FILE: Final = 0o100644 << 16
 # A deflate block without content, allowed between any two others once the stream stands at a whole byte.
 _EMPTY_BLOCK: Final = b"\x00\x00\x00\xff\xff"
+# From this size, offset or length of the directory on, a value stands in the ZIP64 fields.
+WIDE_FROM: Final = SATURATED_32
 _FIRST_DOS_YEAR, _LAST_DOS_YEAR = 1980, 2107
 
 
@@ -131,7 +133,7 @@ class EntrySink:
 
 
 class ContainerWriter:
-    """Writes entries one after another into *out*, all dated *modified* (to two seconds, as ZIP does, without a zone).
+    """Writes entries one after another into *out*, all dated *modified*: as it reads in its own zone, since ZIP knows none.
 
     As a context manager it completes the archive on leaving; after an exception it does not, and what was written is no
     archive. It never closes *out*.
@@ -169,7 +171,7 @@ class ContainerWriter:
                 version_needed=VERSION_ZIP64, packed_bytes=SATURATED_32, size_bytes=SATURATED_32, extra_bytes=20
             )
         self._put(LOCAL.pack(*header) + name.encode() + (_zip64(0, 0) if may_exceed_4gib else b""))
-        max_bytes = 2**63 if may_exceed_4gib else SATURATED_32 - 1 - SATURATED_32 // WRITTEN_RATIO
+        max_bytes = 2**63 if may_exceed_4gib else WIDE_FROM - 1 - WIDE_FROM // WRITTEN_RATIO
         sink = EntrySink(name, self._out, max_bytes=max_bytes, header_offset=header_offset)
         yield sink
         written = sink.finish()
@@ -183,8 +185,8 @@ class ContainerWriter:
 
         Raises EntryNameRefused, EntryTwice, EntryTooLarge from 4 GiB on, EntryUnfinished.
         """
-        if len(content) >= SATURATED_32:
-            raise _too_large(name, self._offset, found_bytes=len(content), max_bytes=SATURATED_32 - 1)
+        if len(content) >= WIDE_FROM:
+            raise _too_large(name, self._offset, found_bytes=len(content), max_bytes=WIDE_FROM - 1)
         self._begin(name)
         header_offset = self._offset
         packed = isal_zlib.compress(content, _LEVEL, -isal_zlib.MAX_WBITS)
@@ -213,7 +215,7 @@ class ContainerWriter:
         for header in self._central:
             self._put(header)
         directory_bytes = self._offset - directory_offset
-        if entries >= SATURATED_16 or directory_bytes >= SATURATED_32 or directory_offset >= SATURATED_32:
+        if entries >= SATURATED_16 or directory_bytes >= WIDE_FROM or directory_offset >= WIDE_FROM:
             self._put_end64(entries, directory_bytes, directory_offset)
         self._put(
             END.pack(
@@ -223,8 +225,8 @@ class ContainerWriter:
                     directory_disk=0,
                     entries_here=min(entries, SATURATED_16),
                     entries=min(entries, SATURATED_16),
-                    directory_bytes=min(directory_bytes, SATURATED_32),
-                    directory_offset=min(directory_offset, SATURATED_32),
+                    directory_bytes=_narrow(directory_bytes),
+                    directory_offset=_narrow(directory_offset),
                     comment_bytes=0,
                 )
             )
@@ -282,7 +284,7 @@ class ContainerWriter:
 
     def _end(self, local: LocalHeader, written: WrittenEntry, header_offset: int) -> None:
         # The directory names in a ZIP64 field just those of the three that its own fields have no room for.
-        wide = [value for value in (written.size_bytes, written.packed_bytes, header_offset) if value >= SATURATED_32]
+        wide = [value for value in (written.size_bytes, written.packed_bytes, header_offset) if value >= WIDE_FROM]
         extra = _zip64(*wide) if wide else b""
         central = CentralHeader(
             signature=CENTRAL_SIGNATURE,
@@ -293,15 +295,15 @@ class ContainerWriter:
             time=local.time,
             date=local.date,
             crc32=written.crc32,
-            packed_bytes=min(written.packed_bytes, SATURATED_32),
-            size_bytes=min(written.size_bytes, SATURATED_32),
+            packed_bytes=_narrow(written.packed_bytes),
+            size_bytes=_narrow(written.size_bytes),
             name_bytes=local.name_bytes,
             extra_bytes=len(extra),
             comment_bytes=0,
             disk=0,
             internal_attributes=0,
             external_attributes=_PLAIN_FILE,
-            offset=min(header_offset, SATURATED_32),
+            offset=_narrow(header_offset),
         )
         self._central.append(CENTRAL.pack(*central) + written.name.encode() + extra)
         self._unfinished = None
@@ -320,6 +322,11 @@ def _too_large(name: str, offset: int, *, found_bytes: int, max_bytes: int) -> E
     )
 
 
+def _narrow(value: int) -> int:
+    """*value* for a field of 32 bits, which leaves to ZIP64 what it has no room for."""
+    return value if value < WIDE_FROM else SATURATED_32
+
+
 def _zip64(*values: int) -> bytes:
     return pack(f"<HH{len(values)}Q", EXTRA_ZIP64, 8 * len(values), *values)
 
@@ -327,9 +334,9 @@ def _zip64(*values: int) -> bytes:
 def _dos_time(moment: datetime) -> tuple[int, int]:
     """The two fields of a ZIP's time; moments that they have no room for become the nearest that they do."""
     if moment.year < _FIRST_DOS_YEAR:
-        moment = datetime(_FIRST_DOS_YEAR, 1, 1)  # noqa: DTZ001 - a ZIP's times have no zone
+        moment = moment.replace(year=_FIRST_DOS_YEAR, month=1, day=1, hour=0, minute=0, second=0)
     if moment.year > _LAST_DOS_YEAR:
-        moment = datetime(_LAST_DOS_YEAR, 12, 31, 23, 59, 58)  # noqa: DTZ001 - as above
+        moment = moment.replace(year=_LAST_DOS_YEAR, month=12, day=31, hour=23, minute=59, second=58)
     time = moment.hour << 11 | moment.minute << 5 | moment.second // 2
     date = (moment.year - _FIRST_DOS_YEAR) << 9 | moment.month << 5 | moment.day
     return time, date
