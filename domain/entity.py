@@ -75,7 +75,7 @@ class Deleted(Value, frozen=True, kw_only=True):
 
 
 class Reference(NamedTuple):
-    """A field of an entity that points to another one, and the kinds that it may point to (none named: any document)."""
+    """A field that points to another entity, and the kinds that it may point to (none named: any document)."""
 
     field: str
     target: EntityId

@@ -98,8 +98,9 @@ _TYPE_OF_DATA: dict[tuple[Kind, type[Value]], str] = {
 }
 
 _encode = msgspec.json.Encoder().encode
-_decode_lines = msgspec.json.Decoder(list[Union[tuple(LINE_TYPES.values())]]).decode  # type: ignore[misc]  # noqa: UP007
-_decode_line = msgspec.json.Decoder(Union[tuple(LINE_TYPES.values())]).decode  # type: ignore[var-annotated]  # noqa: UP007
+_ANY_LINE: Any = Union[tuple(LINE_TYPES.values())]  # noqa: UP007 - made at run time
+_decode_lines = msgspec.json.Decoder(list[_ANY_LINE]).decode
+_decode_line = msgspec.json.Decoder(_ANY_LINE).decode
 _DATA_DECODERS = {name: msgspec.json.Decoder(data) for name, data in DATA_TYPES.items()}
 
 
@@ -120,7 +121,7 @@ def encode_data(data: Value) -> bytes:
 
 
 def decode_data(type_name: str, data: bytes | str) -> Value:
-    """What was stored as an event's data. Raises KeyError for an unknown type, msgspec.ValidationError for other data."""
+    """What was stored as an event's data. Raises KeyError for an unknown type, ValidationError for other data."""
     return _DATA_DECODERS[type_name].decode(data)
 
 

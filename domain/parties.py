@@ -67,7 +67,7 @@ class BankAccount(Value, frozen=True, kw_only=True):
 
 
 class PaymentTerms(Value, frozen=True, kw_only=True):
-    """When a document falls due (BT-20): *days* after its date, from the month's end if ``end_of_month``; or in words."""
+    """When a document falls due (BT-20): *days* after its date or its month's end; or in words."""
 
     days: Annotated[int, Meta(ge=0, le=3650)] | None = None
     end_of_month: bool = False

@@ -1,0 +1,207 @@
+"""Accounts and people: opening an account, who a person is, which accounts are theirs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, NamedTuple
+
+import msgspec
+from psycopg import Connection
+
+from domain import control as c
+from domain.application import Actor, Application, record_control
+from domain.entity import FieldRefused
+from domain.errors import AccessError
+from domain.events import Via
+from domain.ids import AccountId, PersonId, new_id
+from domain.store.database import Database, Row, set_account
+from domain.store.statements import statements
+from domain.store.streams import AccountUnknown
+
+SQL = statements("domain.store", "accounts.sql")
+_EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,189}")
+_CONTROL = msgspec.json.Decoder(c.Control)
+
+
+class Person(NamedTuple):
+    """Somebody who acts."""
+
+    id: PersonId
+    email: str
+    name: str
+
+
+class Access(NamedTuple):
+    """An account that a person has access to, and in which role."""
+
+    account: AccountId
+    slug: str
+    role: c.Role
+    control: c.Control
+
+
+@dataclass(eq=False)
+class PersonUnknown(AccessError):
+    """Nobody is known by that e-mail address."""
+
+    code: ClassVar[str] = "access.person-unknown"
+    email: str
+
+    def __str__(self) -> str:
+        return f"nobody is known as {self.email!r}; whoever opens an account, or is added to one, is"
+
+
+@dataclass(eq=False)
+class RoleLacking(AccessError):
+    """The person's role in the account does not allow it."""
+
+    code: ClassVar[str] = "access.role-lacking"
+    what: str
+    role: str
+
+    def __str__(self) -> str:
+        return f"{self.what} is for owners and administrators; you are {self.role}"
+
+
+def check_email(email: str) -> str:
+    """*email* without blanks around it. Raises FieldRefused when it is none."""
+    email = email.strip()
+    if not _EMAIL.fullmatch(email):
+        raise FieldRefused("email", repr(email)[:80], "an e-mail address such as an@example.com")
+    return email
+
+
+def ensure_person(database: Database, email: str, name: str | None, *, at: datetime) -> Person:
+    """The person known by *email* (case aside), made known when they are not yet."""
+    email = check_email(email)
+    with database.transaction() as connection:
+        parameters = {"person": new_id(at), "email": email, "name": name or email.partition("@")[0], "at": at}
+        connection.execute(SQL["insert_person"], parameters)
+        row = connection.execute(SQL["find_person"], {"email": email}).fetchone()
+    assert row is not None, "inserted or there before"
+    return Person(*row)
+
+
+def find_person(database: Database, email: str) -> Person:
+    """The person known by *email*, case aside. Raises PersonUnknown."""
+    with database.transaction() as connection:
+        row = connection.execute(SQL["find_person"], {"email": email.strip()}).fetchone()
+    if row is None:
+        raise PersonUnknown(email)
+    return Person(*row)
+
+
+def read_people(database: Database, people: list[PersonId]) -> dict[PersonId, Person]:
+    """Those of *people* who are known, by id."""
+    with database.transaction() as connection:
+        rows = connection.execute(SQL["read_people"], {"people": people}).fetchall()
+    return {person.id: person for person in (Person(*row) for row in rows)}
+
+
+def make_token(database: Database, person: PersonId, *, at: datetime) -> str:
+    """A new API token of *person*, in place of the one they had. Shown once: only its SHA-256 is kept."""
+    token = "cf_" + secrets.token_urlsafe(32)
+    with database.transaction() as connection:
+        connection.execute(SQL["delete_tokens"], {"person": person})
+        connection.execute(SQL["insert_token"], {"hash": _hash(token), "person": person, "at": at})
+    return token
+
+
+def person_by_token(database: Database, token: str) -> Person | None:
+    """Whose token it is, or None. Looked up by its hash, so that no comparison leaks how much of it was right."""
+    with database.transaction() as connection:
+        row = connection.execute(SQL["find_token"], {"hash": _hash(token)}).fetchone()
+    return Person(*row) if row else None
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def accounts_of(database: Database, person: PersonId) -> list[Access]:
+    """The accounts that *person* has access to, by slug."""
+    with database.transaction(person=person) as connection:
+        rows = connection.execute(SQL["list_accounts"], {"person": person}).fetchall()
+    return [_access(row) for row in rows]
+
+
+def find_access(database: Database, person: PersonId, account: str) -> Access:
+    """The account of that slug or id, if *person* has access to it. Raises AccountUnknown, whichever it lacks."""
+    with database.transaction(person=person) as connection:
+        rows = connection.execute(SQL["find_account"], {"person": person, "name": account}).fetchall()
+    if not rows:
+        raise AccountUnknown(account)
+    return _access(rows[0])
+
+
+def _access(row: Row) -> Access:
+    account, slug, control, role = row
+    return Access(AccountId(account), slug, c.Role(role), _CONTROL.decode(control))
+
+
+def require_administrator(access: Access, what: str) -> None:
+    """That who has *access* may administer the account. Raises RoleLacking, naming *what* they wanted to do."""
+    if access.role not in (c.Role.OWNER, c.Role.ADMINISTRATOR):
+        raise RoleLacking(what, access.role.value)
+
+
+def open_account(
+    application: Application, name: str, owner: Person, settings: c.SettingsFields, *, via: Via, slug: str | None = None
+) -> Access:
+    """Open an account that *owner* owns. Its slug is made from *name*, with a number when that is taken."""
+    at = application.clock()
+    account = AccountId(new_id(at))
+    actor = Actor.person(owner.id, via)
+    opened = msgspec.convert({"name": name.strip(), "settings": settings}, c.Opened, from_attributes=True)
+    c.admit(c.open_account(opened, account, at), opened)
+    granted = c.AccessGranted(person=owner.id, name=owner.name, email=owner.email, role=c.Role.OWNER)
+    with application.database.transaction(account) as connection:
+        slug = _insert_with_slug(connection, account, slug or slug_of(name))
+        parameters = {"account": account, "at": at, "actor": actor.name}
+        connection.execute(SQL["insert_live_stream"], parameters)
+        connection.execute(SQL["insert_recorded_segment"], parameters)
+        first = c.open_account(opened, account, at)
+        control = record_control(connection, account, actor, 0, first, (opened, granted), at=at)
+    assert control is not None, "nobody else knows the account yet"
+    return Access(account, slug, c.Role.OWNER, control)
+
+
+def slug_of(name: str) -> str:
+    """*name* as part of a command line or an address: lower-case ASCII letters, digits and hyphens."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "account"
+
+
+def _insert_with_slug(connection: Connection[Row], account: AccountId, slug: str) -> str:
+    set_account(connection, account)
+    tried = slug
+    for number in range(2, 10_000):
+        cursor = connection.execute(SQL["insert_account"], {"account": account, "slug": tried})
+        if cursor.rowcount == 1:
+            return tried
+        tried = f"{slug}-{number}"
+    raise FieldRefused("name", slug, "a name that 10,000 other accounts do not have")
+
+
+def add_member(
+    application: Application, access: Access, actor: Actor, *, email: str, name: str | None, role: c.Role
+) -> Person:
+    """Give the person of that e-mail address access. Raises RoleLacking, NotPossible, FieldRefused."""
+    require_administrator(access, "adding a member")
+    person = ensure_person(application.database, email, name, at=application.clock())
+    granted = c.AccessGranted(person=person.id, name=person.name, email=person.email, role=role)
+    application.record_control(access.account, actor, granted)
+    return person
+
+
+def remove_member(application: Application, access: Access, actor: Actor, *, email: str) -> Person:
+    """Take the access of the person of that e-mail address. Raises RoleLacking, PersonUnknown, NotPossible."""
+    require_administrator(access, "removing a member")
+    person = find_person(application.database, email)
+    application.record_control(access.account, actor, c.AccessRevoked(person=person.id))
+    return person

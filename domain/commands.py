@@ -1,0 +1,407 @@
+"""What people do with an account's entities: each command decides events on a ``Work``, or raises a DomainError.
+
+Ids of new entities are made here, never taken from a caller. Dates are the seller's calendar.
+"""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from domain import layouts, subscriptions
+from domain.customers import Customer
+from domain.decimals import ZERO
+from domain.documents import events as e
+from domain.documents.document import Document, DocumentState
+from domain.documents.fields import Attachment, DerivedFrom, DocumentFields, Payment, PrecedingInvoice
+from domain.entity import Archived, Deleted, FieldRefused, Merged, NotPossible, Unarchived, changed_fields
+from domain.ids import EntityId
+from domain.kinds import Kind
+from domain.lines import Period, with_net_amounts
+from domain.parties import PaymentTerms, Value
+from domain.rules import RULES
+from domain.work import StillReferred, Work
+
+
+def read_fields(kind: Kind, fact: str, fields: Mapping[str, Any]) -> Any:
+    """The data of an event of *kind* from plain *fields*, as JSON carries them. Raises FieldRefused."""
+    try:
+        return msgspec.convert(dict(fields), RULES[kind].events[fact], strict=True)
+    except msgspec.ValidationError as wrong:
+        reason, _, path = str(wrong).partition(" - at `")
+        field = path.rstrip("`").removeprefix("$").removeprefix(".")
+        raise FieldRefused(field or "the body", reason[:200], "a value as the documentation says") from None
+
+
+def create(work: Work, kind: Kind, fields: Mapping[str, Any]) -> EntityId:
+    """Make an entity of *kind* from *fields* (JSON values); language and currency default to the account's."""
+    return create_from(work, kind, read_fields(kind, RULES[kind].creation, with_defaults(work, kind, fields)))
+
+
+def with_defaults(work: Work, kind: Kind, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """*fields* with the account's language and currency, and the unit C62 (one), where the kind has them and none is given."""
+    settings = work.control.settings
+    known = RULES[kind].events[RULES[kind].creation].__struct_fields__
+    defaults = {"language": settings.language, "currency": settings.currency, "unit": "C62"}
+    return {**{name: value for name, value in defaults.items() if name in known}, **fields}
+
+
+def create_from(work: Work, kind: Kind, data: Value) -> EntityId:
+    """Make an entity of *kind* from the data of its creating event; a document's net amounts are computed here."""
+    if isinstance(data, DocumentFields):
+        data = replace(data, lines=with_net_amounts(data.lines, data.currency))
+        work.check_open(data.issue_date)
+    id_ = work.new_id()
+    state = work.record(kind, id_, data)
+    _check_across(work, kind, state)
+    return id_
+
+
+def change(work: Work, kind: Kind, id_: EntityId, fields: Mapping[str, Any]) -> None:
+    """Set *fields* (JSON values; null takes an optional one away). Lines of a document are set as a whole."""
+    state = work.get(kind, id_)
+    fields = dict(fields)
+    if kind.is_document:
+        amounts: dict[str, Any] = {
+            name: fields.pop(name) for name in ("lines", "allowances", "charges") if name in fields
+        }
+        if fields:
+            _change_draft(work, kind, state, read_fields(kind, "changed", fields))
+        if amounts:
+            now = {name: getattr(state, name) for name in ("lines", "allowances", "charges")}
+            _change_lines(work, kind, id_, read_fields(kind, "lines_changed", {**now, **amounts}))
+        return
+    after = work.record(kind, id_, read_fields(kind, "changed", fields))
+    _check_across(work, kind, after)
+
+
+def _change_draft(work: Work, kind: Kind, state: Document, changed: Any) -> None:
+    values = changed_fields(changed)
+    work.check_open(values.get("issue_date"))
+    currency = values.get("currency", state.currency)
+    if currency != state.currency and state.lines:
+        # Another minor unit rounds otherwise: lines are written anew for it, after they are taken off in the old one.
+        work.record(kind, state.id, e.LinesChanged(lines=()))
+        work.record(kind, state.id, changed)
+        again = e.LinesChanged(lines=state.lines, allowances=state.allowances, charges=state.charges)
+        _change_lines(work, kind, state.id, again)
+        return
+    work.record(kind, state.id, changed)
+
+
+def _change_lines(work: Work, kind: Kind, id_: EntityId, changed: e.LinesChanged) -> None:
+    state: Document = work.get(kind, id_)
+    work.record(kind, id_, replace(changed, lines=with_net_amounts(changed.lines, state.currency)))
+
+
+def archive(work: Work, kind: Kind, id_: EntityId) -> None:
+    """Offer the entity no longer."""
+    work.get(kind, id_)
+    work.record(kind, id_, Archived())
+
+
+def unarchive(work: Work, kind: Kind, id_: EntityId) -> None:
+    """Offer the entity again."""
+    work.get(kind, id_)
+    work.record(kind, id_, Unarchived())
+    _check_across(work, kind, work.get(kind, id_))
+
+
+def merge(work: Work, kind: Kind, id_: EntityId, into: EntityId) -> None:
+    """Let *into* stand for the entity; it stays for history."""
+    work.get(kind, id_)
+    work.get(kind, into)
+    work.record(kind, id_, Merged(into=into))
+
+
+def delete(work: Work, kind: Kind, id_: EntityId) -> None:
+    """Delete an entity, a document only as a draft. Raises StillReferred while something that is no draft refers to it."""
+    state = work.get(kind, id_)
+    if kind.is_document:
+        work.check_open(state.issue_date)
+        work.record(kind, id_, e.DraftDeleted())
+        return
+    found = work.reader.referring(tuple(Kind), id_)
+    if found:
+        raise StillReferred(kind.value, f"{found[0]} {found[1]}")
+    work.record(kind, id_, Deleted())
+
+
+def _check_across(work: Work, kind: Kind, state: Any) -> None:
+    """Rules over several entities of one kind: chart numbers, default layouts."""
+    if kind is Kind.LEDGER_ACCOUNT and state.parent:
+        parent = work.get(Kind.LEDGER_ACCOUNT, state.parent)
+        if not state.number.startswith(parent.number) or state.number == parent.number:
+            raise FieldRefused("number", state.number, f"a number that begins with its parent's, {parent.number}")
+    if kind is Kind.LAYOUT and layouts.default_keys(state):
+        for raw in work.reader.of_kind(Kind.LAYOUT):
+            other = msgspec.json.decode(raw, type=layouts.Layout)
+            both = set(layouts.default_keys(other)) & set(layouts.default_keys(state))
+            if other.id != state.id and both:
+                raise FieldRefused(
+                    "default_for", f"{min(both)}, whose default is {other.name!r}", "one default for each"
+                )
+
+
+# Documents ------------------------------------------------------------------------------------------------------------
+
+
+def issue(
+    work: Work,
+    kind: Kind,
+    id_: EntityId,
+    *,
+    issue_date: date | None = None,
+    payments: Iterable[Mapping[str, Any]] = (),
+) -> str:
+    """Give the draft its number and date (default: the draft's, else today's) and fix what it says. Its number.
+
+    A receipt takes the payments that it was paid with. A credit note credits the invoices that it refers to.
+    """
+    draft: Document = work.get(kind, id_)
+    on = issue_date or draft.issue_date or work.today
+    work.check_open(on)
+    number = work.next_number(kind, on)
+    taken = msgspec.convert([dict(payment) for payment in payments], tuple[Payment, ...])
+    issue_as(work, kind, id_, number=number, on=on, payments=taken)
+    return number
+
+
+def issue_as(
+    work: Work, kind: Kind, id_: EntityId, *, number: str, on: date, payments: tuple[Payment, ...] = ()
+) -> None:
+    """Issue the draft under *number*, which its series or another system gave out."""
+    draft: Document = work.get(kind, id_)
+    customer: Customer = work.get(Kind.CUSTOMER, draft.customer)
+    seller = draft.seller or work.control.settings.company
+    if seller is None:
+        raise FieldRefused(
+            "seller", "no company details", "the account's company in its settings, before anything is issued"
+        )
+    totals = draft.totals
+    if totals is None:
+        raise NotPossible(kind.value, "issued", draft.state.value, "draft")
+    if kind is Kind.RECEIPT:
+        paid = sum((payment.amount for payment in payments), ZERO)
+        totals = replace(totals, paid=paid, due=totals.with_vat - paid)
+    issued = e.Issued(
+        number=number,
+        issue_date=on,
+        due_date=_due_date(kind, draft, customer, on),
+        seller=seller,
+        buyer=draft.buyer or customer.party,
+        totals=totals,
+        vat_breakdown=draft.vat_breakdown,
+        payments=payments,
+    )
+    after = work.record(kind, id_, issued)
+    if kind is Kind.CREDIT_NOTE:
+        _credit_preceding(work, after)
+
+
+def _due_date(kind: Kind, draft: Document, customer: Customer, on: date) -> date | None:
+    if kind not in (Kind.INVOICE, Kind.CREDIT_NOTE):
+        return None
+    if draft.due_date is not None:
+        return draft.due_date
+    terms = draft.payment_terms or customer.payment_terms
+    return due_date(on, terms) if terms is not None and terms.days is not None else None
+
+
+def due_date(on: date, terms: PaymentTerms) -> date:
+    """The day on which something dated *on* is to be paid."""
+    start = on
+    if terms.end_of_month:
+        start = on.replace(day=calendar.monthrange(on.year, on.month)[1])
+    return start + timedelta(days=terms.days or 0)
+
+
+def _credit_preceding(work: Work, note: Document) -> None:
+    """Take the note's total back from the invoices it names, in their order, each up to what is left of it."""
+    assert note.totals is not None, "an issued document has totals"
+    left = note.totals.with_vat
+    for preceding in note.preceding_invoices:
+        document = work.find(preceding.document) if preceding.document else None
+        if document is None or left <= 0 or document.state is DocumentState.CREDITED:
+            continue
+        amount = min(left, document.totals.with_vat - document.credited)
+        if amount > 0:
+            work.record(document.kind, document.id, e.Credited(by=note.id, amount=amount))
+            left -= amount
+    named = any(preceding.document for preceding in note.preceding_invoices)
+    if named and left > 0:
+        raise FieldRefused(
+            "preceding_invoices",
+            f"invoices with {note.totals.with_vat - left} left to credit",
+            f"ones with the note's {note.totals.with_vat}",
+        )
+
+
+def record(work: Work, kind: Kind, id_: EntityId, fact: str, fields: Mapping[str, Any]) -> None:
+    """A step of a document's life that is one event: sent, accepted, declined, expired, delivered, payment_registered,
+    payment_reversed, reminded, cancelled. A date that the event has and *fields* lacks is today's.
+    """
+    work.get(kind, id_)
+    data_type = RULES[kind].events.get(fact)
+    if data_type is None or fact not in STEPS:
+        raise NotPossible(kind.value, fact, "of a kind that never is", f"it is one of {', '.join(steps_of(kind))}")
+    values = dict(fields)
+    if "date" in data_type.__struct_fields__:
+        values.setdefault("date", work.today.isoformat())
+    if fact == "payment_registered":
+        values.setdefault("id", str(work.new_id()))
+    data = read_fields(kind, fact, values)
+    if fact in ("payment_registered", "payment_reversed", "cancelled"):
+        work.check_open(data.date)
+    work.record(kind, id_, data)
+
+
+STEPS = frozenset(
+    {
+        "sent",
+        "accepted",
+        "declined",
+        "expired",
+        "delivered",
+        "payment_registered",
+        "payment_reversed",
+        "reminded",
+        "cancelled",
+    }
+)
+
+
+def steps_of(kind: Kind) -> list[str]:
+    """The steps that ``record`` takes for documents of *kind*."""
+    return [fact for fact in RULES[kind].events if fact in STEPS]
+
+
+_CONVERSIONS: dict[Kind, tuple[Kind, ...]] = {
+    Kind.QUOTE: (Kind.INVOICE, Kind.PURCHASE_ORDER),
+    Kind.PURCHASE_ORDER: (Kind.DELIVERY_NOTE, Kind.INVOICE),
+    Kind.DELIVERY_NOTE: (Kind.INVOICE,),
+}
+_NOT_CARRIED = {
+    "issue_date",
+    "due_date",
+    "valid_until",
+    "requested_delivery",
+    "carrier",
+    "parcels",
+    "derived_from",
+    "type_code",
+}
+
+
+def convert(work: Work, kind: Kind, id_: EntityId, to: Kind) -> EntityId:
+    """Draft a document of kind *to* from this one, recording on both where it came from. The new document's id."""
+    origin: Document = work.get(kind, id_)
+    possible = _CONVERSIONS.get(kind, ())
+    if to not in possible:
+        raise NotPossible(
+            kind.value, f"converted to {to.value}", origin.state.value, f"to {' or '.join(possible) or 'nothing'}"
+        )
+    values = {name: getattr(origin, name) for name in DocumentFields.__struct_fields__ if name not in _NOT_CARRIED}
+    drafted = e.Drafted(
+        **values,
+        derived_from=(DerivedFrom(document=id_),),
+        type_code="380" if to is Kind.INVOICE else None,
+    )
+    made = work.new_id()
+    work.record(to, made, drafted)
+    work.record(kind, id_, e.Converted(to=made, kind=to.value))  # type: ignore[arg-type]  # _CONVERSIONS holds these kinds
+    return made
+
+
+def credit(work: Work, id_: EntityId, *, kind: Kind = Kind.INVOICE) -> EntityId:
+    """Draft a credit note over all that an invoice or receipt has left to credit in whole lines. The note's id."""
+    origin: Document = work.get(kind, id_)
+    if not origin.is_issued:
+        raise NotPossible(kind.value, "credited", origin.state.value, "issued")
+    values = {name: getattr(origin, name) for name in DocumentFields.__struct_fields__ if name not in _NOT_CARRIED}
+    values.pop("prepaid")
+    values.pop("preceding_invoices")
+    drafted = e.Drafted(
+        **values,
+        type_code="381",
+        derived_from=(DerivedFrom(document=id_),),
+        preceding_invoices=(PrecedingInvoice(document=id_, number=origin.number, date=origin.issue_date),),
+    )
+    made = work.new_id()
+    work.record(Kind.CREDIT_NOTE, made, drafted)
+    return made
+
+
+def attach(work: Work, kind: Kind, id_: EntityId, attachment: Attachment, content: bytes) -> None:
+    """Add a file to a draft; *content* is kept by its SHA-256, which *attachment* states."""
+    work.get(kind, id_)
+    work.record(
+        kind, id_, e.AttachmentAdded(**{name: getattr(attachment, name) for name in Attachment.__struct_fields__})
+    )
+    work.attachments[attachment.sha256] = content
+
+
+def detach(work: Work, kind: Kind, id_: EntityId, attachment: str) -> None:
+    """Take a file off a draft."""
+    work.get(kind, id_)
+    work.record(kind, id_, e.AttachmentRemoved(id=attachment))
+
+
+# Subscriptions --------------------------------------------------------------------------------------------------------
+
+
+def pause(work: Work, id_: EntityId, reason: str | None = None) -> None:
+    """Invoice nothing until it is resumed."""
+    work.get(Kind.SUBSCRIPTION, id_)
+    work.record(Kind.SUBSCRIPTION, id_, subscriptions.Paused(reason=reason))
+
+
+def resume(work: Work, id_: EntityId, next_date: date | None = None) -> None:
+    """Go on invoicing, with the period that begins on *next_date* (default: the one that was next)."""
+    work.get(Kind.SUBSCRIPTION, id_)
+    work.record(Kind.SUBSCRIPTION, id_, subscriptions.Resumed(next_date=next_date))
+
+
+def end(work: Work, id_: EntityId, reason: str | None = None) -> None:
+    """Invoice nothing any more."""
+    work.get(Kind.SUBSCRIPTION, id_)
+    work.record(Kind.SUBSCRIPTION, id_, subscriptions.Ended(reason=reason))
+
+
+def invoice_period(work: Work, id_: EntityId) -> EntityId:
+    """Make the invoice of the subscription's next period, issued at once when it is to be. The invoice's id.
+
+    Raises NotPossible before the period has begun.
+    """
+    state: subscriptions.Subscription = work.get(Kind.SUBSCRIPTION, id_)
+    start = state.next_date
+    if start > work.today:
+        raise NotPossible(
+            "subscription", "invoiced", f"next due on {start}", f"that day has come; today is {work.today}"
+        )
+    following = subscriptions.next_period(start, state.interval)
+    customer: Customer = work.get(Kind.CUSTOMER, state.customer)
+    drafted = e.Drafted(
+        customer=state.customer,
+        issue_date=start,
+        currency=state.currency,
+        language=customer.language,
+        layout=state.layout,
+        lines=with_net_amounts(state.lines, state.currency),
+        payment_terms=state.payment_terms,
+        invoicing_period=Period(start=start, end=following - timedelta(days=1)),
+        type_code="380",
+    )
+    work.check_open(start)
+    invoice = work.new_id()
+    work.record(Kind.INVOICE, invoice, drafted)
+    period = subscriptions.PeriodInvoiced(document=invoice, start=start, next_date=following)
+    work.record(Kind.SUBSCRIPTION, id_, period)
+    if state.auto_issue:
+        issue(work, Kind.INVOICE, invoice)
+    return invoice

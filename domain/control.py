@@ -1,0 +1,374 @@
+"""The account's own history: access, settings, modules, custom fields, numbers given out, backups, restores, swaps.
+
+Its control stream is never in an archive and never replaced by a restore. ``Control`` is its fold.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from domain.codes import Country, Currency, Language
+from domain.custom_fields import CustomField, FieldKind, check_definition
+from domain.entity import FieldRefused, NotPossible, changed_fields, partial
+from domain.ids import AccountId, PersonId
+from domain.kinds import DOCUMENT_KINDS
+from domain.numbering import DEFAULT_FORMAT, check_format
+from domain.parties import Name, Party, Text, Value
+
+TimeZone = Annotated[str, Meta(pattern=r"^[A-Za-z_]+(/[A-Za-z_+-]+[0-9]*)*$", max_length=60)]
+
+
+class Role(StrEnum):
+    """What a person may do in an account."""
+
+    OWNER = "owner"
+    ADMINISTRATOR = "administrator"
+    EDITOR = "editor"
+    VIEWER = "viewer"
+    AUDITOR = "auditor"
+
+
+class SettingsFields(Value, frozen=True, kw_only=True):
+    """What the account's data mean: its company, currency, numbers, and the day up to which its books are closed.
+
+    ``time_zone`` decides which calendar day it is for the seller. ``closed_until`` is inclusive.
+    """
+
+    company: Party | None = None
+    country: Country
+    currency: Currency
+    language: Language
+    time_zone: TimeZone
+    number_formats: dict[str, str] = {}
+    closed_until: dt.date | None = None
+    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+
+
+class Opened(Value, frozen=True, kw_only=True):
+    """The account was opened with these settings."""
+
+    name: Name
+    settings: SettingsFields
+
+
+class Renamed(Value, frozen=True, kw_only=True):
+    """The account is called otherwise."""
+
+    name: Name
+
+
+class Closed(Value, frozen=True, kw_only=True):
+    """The account takes no more changes."""
+
+    reason: Text | None = None
+
+
+class AccessGranted(Value, frozen=True, kw_only=True):
+    """A person has access from now on."""
+
+    person: PersonId
+    name: Name
+    email: Annotated[str, Meta(min_length=3, max_length=254)]
+    role: Role
+
+
+class AccessChanged(Value, frozen=True, kw_only=True):
+    """A member's role is another one."""
+
+    person: PersonId
+    role: Role
+
+
+class AccessRevoked(Value, frozen=True, kw_only=True):
+    """A person has access no longer."""
+
+    person: PersonId
+
+
+SettingsChanged = partial(
+    "SettingsChanged", SettingsFields, doc="Settings of the account changed: the whole new value of each."
+)
+
+
+class ModuleEnabled(Value, frozen=True, kw_only=True):
+    """The account uses a module."""
+
+    module: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+
+
+class ModuleDisabled(Value, frozen=True, kw_only=True):
+    """The account uses a module no longer."""
+
+    module: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+
+
+class NotificationsChanged(Value, frozen=True, kw_only=True):
+    """What a person wants to be told of."""
+
+    person: PersonId
+    topics: tuple[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$")], ...]
+
+
+class NumbersGiven(Value, frozen=True, kw_only=True):
+    """The highest number per series that a stream gave out when it was retired: ``<kind>/<series>`` → number."""
+
+    stream: int
+    highest: dict[str, int]
+
+
+class CustomFieldDefined(CustomField, frozen=True, kw_only=True):
+    """A custom field exists from now on."""
+
+
+class CustomFieldChanged(CustomField, frozen=True, kw_only=True):
+    """A custom field's label, type or choices are these from now on."""
+
+
+class CustomFieldRemoved(Value, frozen=True, kw_only=True):
+    """A custom field is shown no longer; values that entities have stay in their data."""
+
+    kind: FieldKind
+    key: str
+
+
+class BackupTaken(Value, frozen=True, kw_only=True):
+    """An archive was written: of which stream, up to which position, with which tree head (hexadecimal)."""
+
+    archive: str
+    file: Text
+    stream: int
+    position: int
+    root: str
+    size: int
+    sha256: str
+
+
+class BackupFailed(Value, frozen=True, kw_only=True):
+    """No archive came about."""
+
+    code: str
+    reason: Annotated[str, Meta(max_length=2000)]
+
+
+class RestoreBegun(Value, frozen=True, kw_only=True):
+    """A fresh stream is being built from an archive."""
+
+    archive: str
+    mode: Literal["overwrite", "add"]
+    stream: int
+
+
+class RestoreFinished(Value, frozen=True, kw_only=True):
+    """The account lives in the restored stream from here on; counts of what was created, replaced, removed and lost."""
+
+    archive: str
+    mode: Literal["overwrite", "add"]
+    stream: int
+    events: int
+    skipped: int
+    created: int
+    replaced: int
+    removed: int
+    lost_documents: tuple[str, ...] = ()
+
+
+class RestoreFailed(Value, frozen=True, kw_only=True):
+    """A restore was refused or broke off; the account is as it was."""
+
+    archive: str
+    code: str
+    reason: Annotated[str, Meta(max_length=2000)]
+
+
+class StreamSwapped(Value, frozen=True, kw_only=True):
+    """The account points at another stream: *retired* was live, *live* is."""
+
+    retired: int
+    live: int
+    head_position: int
+    root: str
+
+
+class StreamPurged(Value, frozen=True, kw_only=True):
+    """A stream that no longer was live is gone."""
+
+    stream: int
+
+
+class ArchiveDownloaded(Value, frozen=True, kw_only=True):
+    """An archive left the installation."""
+
+    archive: str
+
+
+class Member(Value, frozen=True, kw_only=True):
+    """A person with access."""
+
+    person: PersonId
+    name: str
+    email: str
+    role: Role
+    topics: tuple[str, ...] = ()
+
+
+class Control(Value, frozen=True, kw_only=True):
+    """The account as its control stream tells it."""
+
+    account: AccountId
+    name: str
+    opened_at: dt.datetime
+    closed: bool = False
+    settings: SettingsFields
+    members: tuple[Member, ...] = ()
+    modules: tuple[str, ...] = ()
+    custom_fields: tuple[CustomField, ...] = ()
+    numbers_given: dict[str, int] = {}
+
+    def member(self, person: PersonId) -> Member | None:
+        """The membership of *person*, or None without access."""
+        return next((member for member in self.members if member.person == person), None)
+
+    def defined_fields(self) -> dict[tuple[str, str], CustomField]:
+        """The custom fields by kind and key."""
+        return {(field.kind, field.key): field for field in self.custom_fields}
+
+    def number_format(self, kind: str) -> str:
+        """The format of the numbers of documents of *kind*."""
+        return self.settings.number_formats.get(kind, DEFAULT_FORMAT)
+
+
+CONTROL_EVENTS: dict[str, type[Value]] = {
+    "account.opened": Opened,
+    "account.renamed": Renamed,
+    "account.closed": Closed,
+    "access.granted": AccessGranted,
+    "access.changed": AccessChanged,
+    "access.revoked": AccessRevoked,
+    "settings.changed": SettingsChanged,
+    "module.enabled": ModuleEnabled,
+    "module.disabled": ModuleDisabled,
+    "notifications.changed": NotificationsChanged,
+    "numbers.given": NumbersGiven,
+    "custom_field.defined": CustomFieldDefined,
+    "custom_field.changed": CustomFieldChanged,
+    "custom_field.removed": CustomFieldRemoved,
+    "backup.taken": BackupTaken,
+    "backup.failed": BackupFailed,
+    "restore.begun": RestoreBegun,
+    "restore.finished": RestoreFinished,
+    "restore.failed": RestoreFailed,
+    "stream.swapped": StreamSwapped,
+    "stream.purged": StreamPurged,
+    "archive.downloaded": ArchiveDownloaded,
+}
+CONTROL_TYPES: dict[type[Value], str] = {data: name for name, data in CONTROL_EVENTS.items()}
+_DECODERS = {name: msgspec.json.Decoder(data) for name, data in CONTROL_EVENTS.items()}
+
+
+def decode_control(type_name: str, data: bytes | str) -> Value:
+    """The data of a stored control event."""
+    return _DECODERS[type_name].decode(data)
+
+
+def open_account(event: Opened, account: AccountId, at: dt.datetime) -> Control:
+    """The account after its first event."""
+    return Control(account=account, name=event.name, opened_at=at, settings=event.settings)
+
+
+def evolve(control: Control, event: Any) -> Control:
+    """The account after *event*. Total: what was recorded is never judged again."""
+    replace = msgspec.structs.replace
+    match event:
+        case Renamed():
+            return replace(control, name=event.name)
+        case Closed():
+            return replace(control, closed=True)
+        case AccessGranted():
+            member = Member(person=event.person, name=event.name, email=event.email, role=event.role)
+            return replace(control, members=(*_without(control, event.person), member))
+        case AccessChanged():
+            return replace(control, members=_with(control, event.person, role=event.role))
+        case AccessRevoked():
+            return replace(control, members=tuple(_without(control, event.person)))
+        case NotificationsChanged():
+            return replace(control, members=_with(control, event.person, topics=event.topics))
+        case ModuleEnabled():
+            return replace(control, modules=tuple(sorted({*control.modules, event.module})))
+        case ModuleDisabled():
+            return replace(control, modules=tuple(name for name in control.modules if name != event.module))
+        case NumbersGiven():
+            highest = dict(control.numbers_given)
+            for series, number in event.highest.items():
+                highest[series] = max(number, highest.get(series, 0))
+            return replace(control, numbers_given=highest)
+        case CustomField():
+            made = CustomField(**{name: getattr(event, name) for name in CustomField.__struct_fields__})
+            return replace(control, custom_fields=(*_other_fields(control, event.kind, event.key), made))
+        case CustomFieldRemoved():
+            return replace(control, custom_fields=tuple(_other_fields(control, event.kind, event.key)))
+    if isinstance(event, SettingsChanged):
+        return replace(control, settings=replace(control.settings, **changed_fields(event)))
+    return control  # a backup, a restore, a swap: history that changes nothing of what the account is
+
+
+def _without(control: Control, person: PersonId) -> list[Member]:
+    return [member for member in control.members if member.person != person]
+
+
+def _with(control: Control, person: PersonId, **changes: Any) -> tuple[Member, ...]:
+    return tuple(
+        msgspec.structs.replace(member, **changes) if member.person == person else member for member in control.members
+    )
+
+
+def _other_fields(control: Control, kind: str, key: str) -> list[CustomField]:
+    return [field for field in control.custom_fields if (field.kind, field.key) != (kind, key)]
+
+
+def admit(control: Control, event: Any) -> None:
+    """The rules of an account's own history. Raises NotPossible or FieldRefused."""
+    match event:
+        case AccessGranted():
+            if control.member(event.person):
+                raise NotPossible("member", "added", "a member", "the person has no access yet")
+        case AccessChanged() | AccessRevoked() | NotificationsChanged():
+            _check_member(control, event)
+        case CustomFieldDefined():
+            check_definition(event)
+            if (event.kind, event.key) in control.defined_fields():
+                raise FieldRefused("key", event.key, f"a key that no other field of {event.kind} has")
+        case CustomFieldChanged():
+            check_definition(event)
+            _check_field(control, event.kind, event.key)
+        case CustomFieldRemoved():
+            _check_field(control, event.kind, event.key)
+        case Opened():
+            _check_settings(event.settings.number_formats)
+    if isinstance(event, SettingsChanged):
+        _check_settings(changed_fields(event).get("number_formats", {}))
+
+
+def _check_member(control: Control, event: Any) -> None:
+    if control.member(event.person) is None:
+        raise NotPossible("member", "changed", "no member", "the person has access")
+    demoted = isinstance(event, AccessRevoked) or (isinstance(event, AccessChanged) and event.role is not Role.OWNER)
+    owners = [member.person for member in control.members if member.role is Role.OWNER]
+    if demoted and owners == [event.person]:
+        raise NotPossible("member", "removed", "the only owner", "the account has another owner")
+
+
+def _check_field(control: Control, kind: str, key: str) -> None:
+    if (kind, key) not in control.defined_fields():
+        raise FieldRefused("key", key, f"a custom field that is defined for {kind}")
+
+
+def _check_settings(formats: dict[str, str]) -> None:
+    for kind, text in formats.items():
+        if kind not in DOCUMENT_KINDS:
+            raise FieldRefused("number_formats", kind, f"one of {', '.join(one.value for one in DOCUMENT_KINDS)}")
+        check_format(text)

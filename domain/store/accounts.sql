@@ -1,0 +1,44 @@
+-- name: insert_person
+INSERT INTO people (person_id, email, name, created_at) VALUES (%(person)s, %(email)s, %(name)s, %(at)s)
+ON CONFLICT (lower(email)) DO NOTHING;
+
+-- name: find_person
+-- Key: people_email_key.
+SELECT person_id::text, email, name FROM people WHERE lower(email) = lower(%(email)s);
+
+-- name: read_people
+SELECT person_id::text, email, name FROM people WHERE person_id = ANY(%(people)s::uuid[]);
+
+-- name: insert_token
+INSERT INTO tokens (token_hash, person_id, created_at) VALUES (%(hash)s, %(person)s, %(at)s);
+
+-- name: delete_tokens
+DELETE FROM tokens WHERE person_id = %(person)s;
+
+-- name: find_token
+-- Key: tokens_pkey.
+SELECT p.person_id::text, p.email, p.name FROM tokens t JOIN people p ON p.person_id = t.person_id
+WHERE t.token_hash = %(hash)s;
+
+-- name: list_accounts
+-- Those that the person of this transaction is a member of. Key: members_person.
+SELECT a.account_id::text, a.slug, a.control, m.role FROM members m JOIN accounts a ON a.account_id = m.account_id
+WHERE m.person_id = %(person)s ORDER BY a.slug;
+
+-- name: find_account
+-- By slug or id, among those that the person is a member of. Key: accounts_slug_key or accounts_pkey.
+SELECT a.account_id::text, a.slug, a.control, m.role FROM accounts a
+JOIN members m ON m.account_id = a.account_id AND m.person_id = %(person)s
+WHERE a.slug = %(name)s OR a.account_id::text = %(name)s;
+
+-- name: insert_account
+INSERT INTO accounts (account_id, slug, control_position, control) VALUES (%(account)s, %(slug)s, 0, '')
+ON CONFLICT ON CONSTRAINT accounts_slug_key DO NOTHING;
+
+-- name: insert_live_stream
+INSERT INTO streams (account_id, stream_id, status, created_at, created_by)
+VALUES (%(account)s, 1, 'live', %(at)s, %(actor)s);
+
+-- name: insert_recorded_segment
+INSERT INTO segments (account_id, stream_id, first_position, came_by, came_at, brought_by, authenticity)
+VALUES (%(account)s, 1, 1, 'recorded', %(at)s, %(actor)s, 'recorded');

@@ -1,0 +1,55 @@
+-- name: load
+-- One round trip for a command: head, control, states. Keys: streams_live_key, accounts_pkey, entities_pkey.
+SELECT stream_id, head_position, frontier, last_at, control_position, control, kinds, states
+FROM load_1(%(account)s::uuid, %(entities)s::uuid[], %(control_known)s::bigint, %(lock)s::boolean);
+
+-- name: append
+-- Row lock on the live stream until commit; one statement, so one transaction when there is none around it.
+SELECT append_1(%(account)s::uuid, %(stream)s::integer, %(head)s::bigint, %(control)s::bigint, %(frontier)s::bytea,
+                %(batch)s::json);
+
+-- name: append_control
+-- Row lock on the account until commit.
+SELECT append_control_1(%(account)s::uuid, %(position)s::bigint, %(control)s::text, %(events)s::json,
+                        %(members)s::json);
+
+-- name: read_states
+-- The states of further entities of a stream. Key: entities_pkey.
+SELECT kind, state FROM entities
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND entity_id = ANY(%(entities)s::uuid[]);
+
+-- name: read_highest
+-- The highest number of a series, if it was looked for before. Key: series_pkey.
+SELECT highest FROM series
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND series = %(series)s;
+
+-- name: read_numbers
+-- The numbers of a kind with a prefix. Key: entities_number_key.
+SELECT number FROM entities
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s
+  AND number >= %(prefix)s AND number < %(prefix)s || chr(1114111);
+
+-- name: find_number
+-- The entity that bears a number. Key: entities_number_key.
+SELECT entity_id::text FROM entities
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND number = %(number)s;
+
+-- name: find_reference
+-- An entity of these kinds that holds an id in its state: reads every state of those kinds, for a deletion is rare.
+SELECT kind, entity_id::text, number FROM entities
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = ANY(%(kinds)s) AND NOT deleted
+  AND entity_id <> %(entity)s::uuid AND strpos(state, (%(entity)s::uuid)::text) > 0
+  AND strpos(state, '"state":"draft"') = 0
+LIMIT 1;
+
+-- name: read_kind
+-- The states of one kind that are there. Key: entities_number_key.
+SELECT state FROM entities
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND NOT deleted;
+
+-- name: insert_attachment
+INSERT INTO attachments (account_id, sha256, bytes) VALUES (%(account)s, %(sha256)s, %(bytes)s)
+ON CONFLICT DO NOTHING;
+
+-- name: read_attachment
+SELECT bytes FROM attachments WHERE account_id = %(account)s AND sha256 = %(sha256)s;

@@ -1,0 +1,305 @@
+"""One command's view of an account: what it reads, what it decides, numbers it gives out.
+
+``Work`` is handed to commands (``domain.commands``). It applies each decided event at once, through the kind's rules,
+so that a command that touches several entities sees its own changes; the application then records all of them or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, ClassVar, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from domain.control import Control
+from domain.custom_fields import check_values
+from domain.decimals import odd_decimals
+from domain.entity import FieldRefused, Reference
+from domain.errors import DomainError, StoreError
+from domain.events import encode_data, type_of
+from domain.ids import EntityId, is_canonical, new_id
+from domain.kinds import Kind
+from domain.numbering import Series, series
+from domain.parties import Value
+from domain.rules import RULES
+
+
+@dataclass(eq=False)
+class EntityUnknown(DomainError):
+    """There is no such entity in the account."""
+
+    code: ClassVar[str] = "domain.entity-unknown"
+    kind: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"no {self.kind} {self.id!r} in this account"
+
+
+@dataclass(eq=False)
+class ReferenceUnknown(DomainError):
+    """A field points to nothing that it may point to."""
+
+    code: ClassVar[str] = "domain.reference-unknown"
+    field: str
+    target: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: found {self.target!r}, which is not there; expected {self.expected} of this account"
+
+
+@dataclass(eq=False)
+class StillReferred(DomainError):
+    """It cannot be deleted while something refers to it."""
+
+    code: ClassVar[str] = "domain.still-referred"
+    kind: str
+    by: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: cannot be deleted while {self.by} refers to it; archive it instead"
+
+
+@dataclass(eq=False)
+class BooksClosed(DomainError):
+    """The account's books are closed for that date."""
+
+    code: ClassVar[str] = "domain.books-closed"
+    dated: str
+    closed_until: str
+
+    def __str__(self) -> str:
+        return f"date: found {self.dated}; the books are closed up to {self.closed_until}"
+
+
+@dataclass(eq=False)
+class AccountClosed(DomainError):
+    """The account takes no more changes."""
+
+    code: ClassVar[str] = "account.closed"
+
+    def __str__(self) -> str:
+        return "the account is closed and takes no changes"
+
+
+@dataclass(eq=False)
+class VersionStale(StoreError):
+    """The entity, or the stream it is in, is no longer what the caller saw."""
+
+    code: ClassVar[str] = "store.version-stale"
+    id: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.id}: you saw version {self.expected}; it is at {self.found} (stream.version): read it again"
+
+
+@dataclass(eq=False)
+class TextRefused(DomainError):
+    """A text holds a character that cannot be kept."""
+
+    code: ClassVar[str] = "domain.text-refused"
+
+    def __str__(self) -> str:
+        return "a text holds the character U+0000 or half of a surrogate pair; expected text without them"
+
+
+class Reader(Protocol):
+    """What a command may read beside the entities it names. All reads are of one moment: the append proves it."""
+
+    def states(self, ids: list[EntityId]) -> list[tuple[str, str]]:
+        """Kind and state of those entities that are there, deleted ones among them."""
+        ...
+
+    def highest(self, kind: Kind, of: Series) -> int:
+        """The highest number of a series that a document of the live stream bears; 0 for none."""
+        ...
+
+    def by_number(self, kind: Kind, number: str) -> EntityId | None:
+        """The entity of *kind* that bears *number*."""
+        ...
+
+    def of_kind(self, kind: Kind) -> list[str]:
+        """The states of all entities of a kind that are not deleted: for kinds of which there are few."""
+        ...
+
+    def referring(self, kinds: Iterable[Kind], id_: EntityId) -> tuple[str, str] | None:
+        """Kind, and number or id, of something of *kinds*, no draft, that holds the id; None for nothing."""
+        ...
+
+
+class Decided(NamedTuple):
+    """An event that a command decided, and the state it leads to."""
+
+    kind: Kind
+    entity: EntityId
+    version: int
+    type: str
+    data: bytes
+    state: Any
+
+
+class Work:
+    """A command's unit of work. Not shared between threads."""
+
+    def __init__(
+        self, control: Control, reader: Reader, *, stream: int, now: datetime, states: list[tuple[str, str]]
+    ) -> None:
+        self.control = control
+        self.now = now
+        self.stream = stream
+        self.decided: list[Decided] = []
+        self.series: dict[tuple[Kind, str], int] = {}
+        self.attachments: dict[str, bytes] = {}
+        self._reader = reader
+        self._states: dict[EntityId, Any] = {}
+        self._absent: set[EntityId] = set()
+        self._keep(states)
+        if control.closed:
+            raise AccountClosed
+
+    @property
+    def reader(self) -> Reader:
+        """Reads of the live stream as it was before this command."""
+        return self._reader
+
+    @property
+    def today(self) -> date:
+        """The seller's calendar date."""
+        return self.now.astimezone(ZoneInfo(self.control.settings.time_zone)).date()
+
+    def find(self, id_: EntityId) -> Any | None:
+        """The entity's state with this command's changes, or None when it is not there (deleted ones are not)."""
+        self._fetch([id_])
+        state = self._states.get(id_)
+        return None if state is None or is_gone(state) else state
+
+    def get(self, kind: Kind, id_: EntityId) -> Any:
+        """The state of an entity of *kind*. Raises EntityUnknown."""
+        state = self.find(id_)
+        if state is None or kind_of(state) is not kind:
+            raise EntityUnknown(kind.value, id_)
+        return state
+
+    def record(self, kind: Kind, id_: EntityId, data: Value) -> Any:
+        """Decide an event: judged by the kind's rules, folded, and recorded with the rest. The state it leads to."""
+        rules = RULES[kind]
+        before = self.find(id_)
+        for path, value in odd_decimals(data):
+            raise FieldRefused(path, str(value)[:40], "a decimal of at most 15 digits before and 6 after the point")
+        rules.admit(before, data)
+        version = before.version + 1 if before is not None else 1
+        after = rules.evolve(before, data, id_, version)
+        self._check_references(rules.references(after), rules.references(before) if before is not None else [])
+        self._check_custom_fields(kind, before, after)
+        self._states[id_] = after
+        self.decided.append(Decided(kind, id_, version, type_of(kind, data), self._encoded(data), after))
+        return after
+
+    def new_id(self) -> EntityId:
+        """An id for a new entity, ordered by this command's time."""
+        made = new_id(self.now)
+        self._absent.add(made)
+        return made
+
+    def next_number(self, kind: Kind, on: date) -> str:
+        """The next number of the account's series for *kind* on *on*, given out with this command."""
+        of = series(self.control.number_format(kind), on)
+        highest = self.series.get((kind, of.key))
+        if highest is None:
+            highest = self._reader.highest(kind, of)
+        given = self.control.numbers_given.get(f"{kind.value}/{of.key}", 0)
+        ordinal = max(highest, given) + 1
+        self.series[kind, of.key] = ordinal
+        return of.number(ordinal)
+
+    def keep_number(self, kind: Kind, number: str, on: date) -> None:
+        """Note that an imported document bears *number*, so that its series goes on after it."""
+        of = series(self.control.number_format(kind), on)
+        ordinal = of.ordinal(number)
+        if ordinal is None:
+            return
+        highest = self.series.get((kind, of.key))
+        if highest is None:
+            highest = self._reader.highest(kind, of)
+        self.series[kind, of.key] = max(highest, ordinal)
+
+    def check_open(self, dated: date | None) -> None:
+        """That the books are open on *dated*. Raises BooksClosed."""
+        closed_until = self.control.settings.closed_until
+        if closed_until is not None and dated is not None and dated <= closed_until:
+            raise BooksClosed(dated.isoformat(), closed_until.isoformat())
+
+    def _fetch(self, ids: list[EntityId]) -> None:
+        """Read those of *ids* that were not looked for before."""
+        wanted = [id_ for id_ in dict.fromkeys(ids) if id_ not in self._states and id_ not in self._absent]
+        if not wanted:
+            return
+        self._keep(self._reader.states([id_ for id_ in wanted if is_canonical(id_)]))
+        self._absent.update(id_ for id_ in wanted if id_ not in self._states)
+
+    def _keep(self, states: list[tuple[str, str]]) -> None:
+        for kind, state in states:
+            decoded = decode_state(Kind(kind), state)
+            self._states[decoded.id] = decoded
+
+    def _check_references(self, references: list[Reference], before: list[Reference]) -> None:
+        known = {reference.target for reference in before}
+        fresh = [reference for reference in references if reference.target not in known]
+        self._fetch([reference.target for reference in fresh])
+        for reference in fresh:
+            state = self.find(reference.target)
+            kinds = reference.kinds or tuple(kind for kind in Kind if kind.is_document)
+            if state is None or kind_of(state) not in kinds:
+                expected = " or ".join(kind.value for kind in reference.kinds) or "a document"
+                raise ReferenceUnknown(reference.field, reference.target, expected)
+            merged_into = getattr(state, "merged_into", None)
+            if merged_into:
+                raise ReferenceUnknown(reference.field, reference.target, f"{merged_into!r}, which it was merged into,")
+
+    def _check_custom_fields(self, kind: Kind, before: Any | None, after: Any) -> None:
+        """That what is set now is defined. What was there before stays, defined or not."""
+        defined = self.control.defined_fields()
+        old = before.custom_fields if before is not None else {}
+        if after.custom_fields != old:
+            fresh = {key: value for key, value in after.custom_fields.items() if old.get(key) != value}
+            check_values(kind.value, fresh, defined)
+        lines = getattr(after, "lines", ())
+        if lines and (before is None or lines is not before.lines):
+            for line in lines:
+                if line.custom_fields:
+                    check_values("line", line.custom_fields, defined)
+
+    def _encoded(self, data: Value) -> bytes:
+        try:
+            encoded = encode_data(data)
+        except UnicodeEncodeError:
+            raise TextRefused from None
+        if b"\\u0000" in encoded:
+            raise TextRefused
+        return encoded
+
+
+_STATE_DECODERS = {kind: msgspec.json.Decoder(rules.state) for kind, rules in RULES.items()}
+_KIND_OF_STATE = {rules.state: kind for kind, rules in RULES.items() if not kind.is_document}
+
+
+def decode_state(kind: Kind, state: str | bytes) -> Any:
+    """The state that a snapshot line of *kind* says."""
+    return _STATE_DECODERS[kind].decode(state)
+
+
+def kind_of(state: Any) -> Kind:
+    """The kind of an entity, from its state."""
+    kind: Kind | None = getattr(state, "kind", None)
+    return kind if kind is not None else _KIND_OF_STATE[type(state)]
+
+
+def is_gone(state: Any) -> bool:
+    """Whether the entity was deleted: only the timeline knows it."""
+    return bool(getattr(state, "deleted", False)) or getattr(state, "state", None) == "deleted"
