@@ -166,7 +166,7 @@ def open_account(
         connection.execute(SQL["insert_live_stream"], parameters)
         connection.execute(SQL["insert_recorded_segment"], parameters)
         first = c.open_account(opened, account, at)
-        control = record_control(connection, account, actor, 0, first, (opened, granted), at=at)
+        control = record_control(connection, account, actor, (0, first), (opened, granted), at=at)
     assert control is not None, "nobody else knows the account yet"
     return Access(account, slug, c.Role.OWNER, control)
 

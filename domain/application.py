@@ -122,12 +122,12 @@ class Application:
         named = [*reads, *([expected.entity] if expected else [])]
         with self.database.connection() as connection:
             for _ in range(_FREE_TRIES):
-                done = self._attempt(connection, account, actor, command, named, expected, lock=False)
+                done = self._attempt(connection, account, actor, command, named=named, expected=expected, lock=False)
                 if done is not None:
                     return done
             while True:
                 with connection.transaction():
-                    done = self._attempt(connection, account, actor, command, named, expected, lock=True)
+                    done = self._attempt(connection, account, actor, command, named=named, expected=expected, lock=True)
                 # Only a change of the account's own history can still come between: then once more.
                 if done is not None:
                     return done
@@ -138,9 +138,9 @@ class Application:
         account: AccountId,
         actor: Actor,
         command: Callable[[Work], Any],
+        *,
         named: list[EntityId],
         expected: Expected | None,
-        *,
         lock: bool,
     ) -> Outcome | None:
         """One try: None when the account moved on between reading and recording."""
@@ -184,8 +184,8 @@ class Application:
         """Record *events* on the account's control stream, judged by its rules. The account after them."""
         with self.database.connection() as connection:
             while True:
-                position, control = self._control(connection, account)
-                recorded = record_control(connection, account, actor, position, control, events, at=self.clock())
+                control = self._control(connection, account)
+                recorded = record_control(connection, account, actor, control, events, at=self.clock())
                 if recorded is not None:
                     return recorded
 
@@ -210,29 +210,27 @@ def record_control(
     connection: Connection[Row],
     account: AccountId,
     actor: Actor,
-    position: int,
-    control: Control,
+    control: tuple[int, Control],
     events: Iterable[Value],
     *,
     at: datetime,
 ) -> Control | None:
-    """Judge, fold and append control events decided at *position*; None when the control stream has moved on from it.
+    """Judge, fold and append control events decided on *control*, read at that position; None when it moved on.
 
     Opens no transaction: inside one, the swap of a stream and its record are one.
     """
     rows = []
-    members_before = control.members
+    position, before = control
+    after = before
     for event in events:
-        c.admit(control, event)
-        control = c.evolve(control, event)
+        c.admit(after, event)
+        after = c.evolve(after, event)
         rows.append((c.CONTROL_TYPES[type(event)], 1, written_time(at), actor.name, actor.via, _encode(event).decode()))
     members = None
-    if control.members != members_before:
-        members = [(member.person, member.role.value) for member in control.members]
-    done = append_control(
-        connection, account, position, control=_encode(control).decode(), events=rows, members=members
-    )
-    return control if done is not None else None
+    if after.members != before.members:
+        members = [(member.person, member.role.value) for member in after.members]
+    done = append_control(connection, account, position, control=_encode(after).decode(), events=rows, members=members)
+    return after if done is not None else None
 
 
 class StreamReader:

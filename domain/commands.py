@@ -27,6 +27,9 @@ from domain.parties import PaymentTerms, Value
 from domain.rules import RULES
 from domain.work import StillReferred, Work
 
+# UNTDID 1001: commercial invoice, credit note (BT-3).
+TYPE_CODES = {Kind.INVOICE: "380", Kind.CREDIT_NOTE: "381"}
+
 
 def read_fields(kind: Kind, fact: str, fields: Mapping[str, Any]) -> Any:
     """The data of an event of *kind* from plain *fields*, as JSON carries them. Raises FieldRefused."""
@@ -44,10 +47,12 @@ def create(work: Work, kind: Kind, fields: Mapping[str, Any]) -> EntityId:
 
 
 def with_defaults(work: Work, kind: Kind, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """*fields* with the account's language and currency, and the unit C62 (one), where the kind has them and none is given."""
+    """*fields* with defaults where the kind has them: the account's language and currency, unit C62, type code."""
     settings = work.control.settings
     known = RULES[kind].events[RULES[kind].creation].__struct_fields__
     defaults = {"language": settings.language, "currency": settings.currency, "unit": "C62"}
+    if kind in TYPE_CODES:
+        defaults["type_code"] = TYPE_CODES[kind]
     return {**{name: value for name, value in defaults.items() if name in known}, **fields}
 
 
@@ -120,7 +125,7 @@ def merge(work: Work, kind: Kind, id_: EntityId, into: EntityId) -> None:
 
 
 def delete(work: Work, kind: Kind, id_: EntityId) -> None:
-    """Delete an entity, a document only as a draft. Raises StillReferred while something that is no draft refers to it."""
+    """Delete an entity, a document only as a draft. Raises StillReferred while something but a draft refers to it."""
     state = work.get(kind, id_)
     if kind.is_document:
         work.check_open(state.issue_date)
@@ -180,9 +185,7 @@ def issue_as(
     customer: Customer = work.get(Kind.CUSTOMER, draft.customer)
     seller = draft.seller or work.control.settings.company
     if seller is None:
-        raise FieldRefused(
-            "seller", "no company details", "the account's company in its settings, before anything is issued"
-        )
+        raise FieldRefused("seller", "no company details", "the company in the account's settings")
     totals = draft.totals
     if totals is None:
         raise NotPossible(kind.value, "issued", draft.state.value, "draft")
@@ -310,7 +313,7 @@ def convert(work: Work, kind: Kind, id_: EntityId, to: Kind) -> EntityId:
     drafted = e.Drafted(
         **values,
         derived_from=(DerivedFrom(document=id_),),
-        type_code="380" if to is Kind.INVOICE else None,
+        type_code=TYPE_CODES.get(to),
     )
     made = work.new_id()
     work.record(to, made, drafted)
@@ -328,7 +331,7 @@ def credit(work: Work, id_: EntityId, *, kind: Kind = Kind.INVOICE) -> EntityId:
     values.pop("preceding_invoices")
     drafted = e.Drafted(
         **values,
-        type_code="381",
+        type_code=TYPE_CODES[Kind.CREDIT_NOTE],
         derived_from=(DerivedFrom(document=id_),),
         preceding_invoices=(PrecedingInvoice(document=id_, number=origin.number, date=origin.issue_date),),
     )
@@ -395,7 +398,7 @@ def invoice_period(work: Work, id_: EntityId) -> EntityId:
         lines=with_net_amounts(state.lines, state.currency),
         payment_terms=state.payment_terms,
         invoicing_period=Period(start=start, end=following - timedelta(days=1)),
-        type_code="380",
+        type_code=TYPE_CODES[Kind.INVOICE],
     )
     work.check_open(start)
     invoice = work.new_id()
