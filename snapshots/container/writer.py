@@ -133,7 +133,7 @@ class EntrySink:
 
 
 class ContainerWriter:
-    """Writes entries one after another into *out*, all dated *modified*: as it reads in its own zone, since ZIP knows none.
+    """Writes entries one after another into *out*, all dated *modified*. ZIP knows no zones: its own is left out.
 
     As a context manager it completes the archive on leaving; after an exception it does not, and what was written is no
     archive. It never closes *out*.

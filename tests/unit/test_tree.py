@@ -74,39 +74,39 @@ def flipped(value: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
-def test_the_root_of_no_lines_is_the_hash_of_nothing():
+def test_the_root_of_no_lines_is_the_hash_of_nothing() -> None:
     assert EMPTY.root().hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-def test_the_leaf_of_an_empty_line_is_the_hash_of_one_zero_byte():
+def test_the_leaf_of_an_empty_line_is_the_hash_of_one_zero_byte() -> None:
     assert leaf_hash(b"").hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
 
 
 @given(trees)
-def test_many_leaves_are_the_leaves_of_each(lines):
+def test_many_leaves_are_the_leaves_of_each(lines: list[bytes]) -> None:
     assert leaf_hashes(lines) == [leaf_hash(line) for line in lines] == leaves_of(lines)
 
 
-def test_three_lines_hash_as_worked_out_by_hand():
+def test_three_lines_hash_as_worked_out_by_hand() -> None:
     a, b, c = (sha256(b"\x00" + line).digest() for line in (b"a", b"b", b"c"))
     expected = sha256(b"\x01" + sha256(b"\x01" + a + b).digest() + c).digest()
 
     assert root_of(leaves_of([b"a", b"b", b"c"])) == expected
 
 
-def test_a_line_cannot_pass_for_a_node():
+def test_a_line_cannot_pass_for_a_node() -> None:
     left, right = leaf_hash(b"a"), leaf_hash(b"b")
 
     assert root_of([left, right]) != leaf_hash(left + right)
 
 
 @given(trees)
-def test_the_root_is_the_merkle_tree_hash_of_the_rfc(lines):
+def test_the_root_is_the_merkle_tree_hash_of_the_rfc(lines: list[bytes]) -> None:
     assert root_of(leaves_of(lines)) == mth(lines)
 
 
 @given(trees, st.data())
-def test_the_frontier_is_the_same_however_the_leaves_are_split(lines, data):
+def test_the_frontier_is_the_same_however_the_leaves_are_split(lines: list[bytes], data: st.DataObject) -> None:
     leaves = leaves_of(lines)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(leaves)), max_size=8)))
 
@@ -119,7 +119,7 @@ def test_the_frontier_is_the_same_however_the_leaves_are_split(lines, data):
     assert len(frontier.hashes) == len(leaves).bit_count()
 
 
-def test_an_append_leaves_the_frontier_it_started_from_as_it_was():
+def test_an_append_leaves_the_frontier_it_started_from_as_it_was() -> None:
     before = append(EMPTY, leaves_of([b"a", b"b", b"c"]))
     root = before.root()
 
@@ -129,7 +129,7 @@ def test_an_append_leaves_the_frontier_it_started_from_as_it_was():
 
 
 @given(trees)
-def test_a_stored_frontier_comes_back_and_goes_on(lines):
+def test_a_stored_frontier_comes_back_and_goes_on(lines: list[bytes]) -> None:
     frontier = append(EMPTY, leaves_of(lines))
 
     again = Frontier.from_bytes(frontier.size, frontier.to_bytes())
@@ -142,7 +142,7 @@ def test_a_stored_frontier_comes_back_and_goes_on(lines):
     ("size", "raw"),
     [(0, b"x" * 32), (1, b""), (3, b"x" * 32), (3, b"x" * 63), (4, b"x" * 64), (-1, b"x" * 32), (2**64, b"x" * 32)],
 )
-def test_a_stored_frontier_of_the_wrong_length_is_refused(size, raw):
+def test_a_stored_frontier_of_the_wrong_length_is_refused(size: int, raw: bytes) -> None:
     with pytest.raises(FrontierDamaged) as refused:
         Frontier.from_bytes(size, raw)
 
@@ -151,7 +151,7 @@ def test_a_stored_frontier_of_the_wrong_length_is_refused(size, raw):
 
 
 @given(trees, st.data())
-def test_an_inclusion_proof_is_the_path_of_the_rfc_and_verifies(lines, data):
+def test_an_inclusion_proof_is_the_path_of_the_rfc_and_verifies(lines: list[bytes], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(lines) - 1))
     leaves = leaves_of(lines)
 
@@ -162,7 +162,7 @@ def test_an_inclusion_proof_is_the_path_of_the_rfc_and_verifies(lines, data):
 
 
 @given(trees, st.data())
-def test_an_inclusion_proof_holds_for_nothing_else(lines, data):
+def test_an_inclusion_proof_holds_for_nothing_else(lines: list[bytes], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(lines) - 1))
     leaves, root, size = leaves_of(lines), mth(lines), len(lines)
     proof = inclusion_proof(leaves, index)
@@ -180,7 +180,7 @@ def test_an_inclusion_proof_holds_for_nothing_else(lines, data):
         assert not verify_inclusion(leaves[index], index, size, [*proof[:place], node[:31], *proof[place + 1 :]], root)
 
 
-def test_a_leaf_proven_at_one_index_is_not_proven_at_another():
+def test_a_leaf_proven_at_one_index_is_not_proven_at_another() -> None:
     leaves = leaves_of([bytes([number]) for number in range(13)])
     root = root_of(leaves)
 
@@ -191,7 +191,7 @@ def test_a_leaf_proven_at_one_index_is_not_proven_at_another():
 
 
 @given(trees, st.data())
-def test_a_consistency_proof_is_the_proof_of_the_rfc_and_verifies(lines, data):
+def test_a_consistency_proof_is_the_proof_of_the_rfc_and_verifies(lines: list[bytes], data: st.DataObject) -> None:
     old_size = data.draw(st.integers(1, len(lines)))
 
     proof = consistency_proof(leaves_of(lines), old_size)
@@ -201,7 +201,7 @@ def test_a_consistency_proof_is_the_proof_of_the_rfc_and_verifies(lines, data):
 
 
 @given(trees, st.data())
-def test_a_consistency_proof_holds_for_nothing_else(lines, data):
+def test_a_consistency_proof_holds_for_nothing_else(lines: list[bytes], data: st.DataObject) -> None:
     old_size = data.draw(st.integers(1, len(lines)))
     old_root, root, size = mth(lines[:old_size]), mth(lines), len(lines)
     proof = consistency_proof(leaves_of(lines), old_size)
@@ -217,7 +217,7 @@ def test_a_consistency_proof_holds_for_nothing_else(lines, data):
         assert not verify_consistency(old_size, old_root, size, root, proof[:place] + proof[place + 1 :])
 
 
-def test_a_tree_whose_past_was_rewritten_is_not_consistent_with_it():
+def test_a_tree_whose_past_was_rewritten_is_not_consistent_with_it() -> None:
     lines = [bytes([number]) for number in range(20)]
     for old_size in range(1, 20):
         rewritten = [*lines[: old_size - 1], b"other", *lines[old_size:]]
@@ -226,7 +226,7 @@ def test_a_tree_whose_past_was_rewritten_is_not_consistent_with_it():
         assert not verify_consistency(old_size, mth(lines[:old_size]), 20, mth(rewritten), proof)
 
 
-def test_every_tree_continues_the_empty_one():
+def test_every_tree_continues_the_empty_one() -> None:
     root = mth([b"a", b"b"])
 
     assert consistency_proof(leaves_of([b"a", b"b"]), 0) == []
@@ -238,12 +238,12 @@ def test_every_tree_continues_the_empty_one():
 
 
 @pytest.mark.parametrize("index", [-1, 2, 100])
-def test_a_proof_of_a_leaf_that_the_tree_lacks_is_refused(index):
+def test_a_proof_of_a_leaf_that_the_tree_lacks_is_refused(index: int) -> None:
     with pytest.raises(OutsideTree):
         inclusion_proof(leaves_of([b"a", b"b"]), index)
 
 
 @pytest.mark.parametrize("old_size", [-1, 3])
-def test_a_proof_of_a_size_that_the_tree_never_had_is_refused(old_size):
+def test_a_proof_of_a_size_that_the_tree_never_had_is_refused(old_size: int) -> None:
     with pytest.raises(OutsideTree):
         consistency_proof(leaves_of([b"a", b"b"]), old_size)
