@@ -35,8 +35,6 @@ from snapshots.errors import (
     Zip64Contradiction,
 )
 
-# More than all the fields that are allowed together.
-_MAX_EXTRA_BYTES: Final = 256
 # How an empty content deflates, for those who deflate even a folder.
 _EMPTY_DEFLATED: Final = b"\x03\x00"
 _ZIP64_SIZES: Final = 2
@@ -107,10 +105,6 @@ def _read_local(source: Source, entry: Entry) -> tuple[LocalHeader, dict[int, by
     local = LocalHeader._make(LOCAL.unpack(source.read(entry.offset, LOCAL.size)))
     if local.signature != LOCAL_SIGNATURE:
         raise _differs(entry, f"{local.signature!r}", "the header of the entry")
-    if local.name_bytes != len(entry.name):
-        raise _differs(entry, f"a name of {local.name_bytes:,} bytes", "the name that the directory has")
-    if local.extra_bytes > _MAX_EXTRA_BYTES:
-        raise _differs(entry, f"{local.extra_bytes:,} bytes of extra fields", f"{_MAX_EXTRA_BYTES} at most")
     rest = source.read(entry.offset + LOCAL.size, local.name_bytes + local.extra_bytes)
     name, extra = rest[: local.name_bytes], rest[local.name_bytes :]
     if name != entry.name.encode():

@@ -26,6 +26,7 @@ from snapshots.errors import (
     DeflateDamaged,
     DescriptorDiffers,
     DescriptorInContent,
+    DirectoryDamaged,
     DirectoryMisplaced,
     EmptyArchive,
     EncryptedEntry,
@@ -239,10 +240,10 @@ def test_z07_a_number_of_entries_that_only_zip64_can_say_is_refused_too() -> Non
 
 
 def test_z07_a_directory_too_large_for_its_entries_is_refused_unread() -> None:
-    with pytest.raises(EntryCountWrong):
-        opening(
-            forge(Member(), listed=[Member().central_bytes(0) + b"\x00" * 1_000_000], end={"entries": 1, "here": 1})
-        )
+    with pytest.raises(EntryCountWrong) as refused:
+        opening(forge(Member(), listed=[Member().central_bytes(0) + b"\x00" * 1_000_000]))
+
+    assert "1 entries in a directory of 1,000,059 bytes" in str(refused.value)
 
 
 def test_z07_entries_and_attachments_have_limits_of_their_own() -> None:
@@ -333,6 +334,11 @@ def test_z13_a_name_that_differs_between_the_headers_is_refused() -> None:
         opening(forge(Member(local_name=b"manifesT.json")))
     with pytest.raises(LocalHeaderDiffers):
         opening(forge(Member(local_name=b"manifest.jsonl")))
+
+
+def test_z13_an_entry_whose_header_is_none_is_refused() -> None:
+    with pytest.raises(LocalHeaderDiffers):
+        opening(forge(items(), Member()).replace(b"PK\x03\x04", b"PK\x03\x05"))
 
 
 def test_z14_an_entry_that_the_directory_leaves_out_is_refused() -> None:
@@ -441,6 +447,8 @@ def test_z20_a_comment_is_refused() -> None:
         opening(forge(Member(), comment=b"taken in March"))
     with pytest.raises(CommentPresent):
         opening(forge(Member(comment=b"x")))
+    with pytest.raises(CommentPresent):
+        opening(forge(Member(), end={"comment": 5}))
 
 
 def test_z20_a_second_end_record_is_refused_after_the_first_and_inside_its_comment() -> None:
@@ -463,6 +471,19 @@ def test_z21_an_end_record_that_counts_other_entries_is_refused(entries: int) ->
 def test_z21_an_end_record_that_counts_none_is_refused() -> None:
     with pytest.raises(EmptyArchive):
         opening(forge(Member(), end={"here": 0, "entries": 0}))
+
+
+def test_z21_a_directory_that_is_no_list_of_headers_is_refused() -> None:
+    whole = Member().central_bytes(0)
+
+    with pytest.raises(DirectoryDamaged):
+        opening(forge(Member(), listed=[b"PK\x01\x03" + whole[4:]]))
+    with pytest.raises(DirectoryDamaged):
+        opening(forge(Member(central={"extra": 9})))
+    with pytest.raises(EntryCountWrong):
+        opening(forge(Member(), listed=[whole + b"x" * 10]))
+    with pytest.raises(EntryCountWrong):
+        opening(forge(Member(central_extra=extra(0x000A, b"\x00" * 32)), end={"here": 2, "entries": 2}))
 
 
 @pytest.mark.parametrize("off_by", [-1, 1])
@@ -500,6 +521,10 @@ def test_z22_zip64_end_records_that_agree_are_read_and_any_that_do_not_are_refus
     ):
         with pytest.raises(ContainerFault):
             opening(archive(None, **{field: value}))
+    with pytest.raises(Zip64Contradiction):
+        opening(archive({"here": 2, "entries": 2}))
+    with pytest.raises(Zip64Contradiction):
+        opening(forge(member, after_directory=end64(entries=1, size=size, offset=offset) + locator(offset + size + 1)))
     with pytest.raises(DirectoryMisplaced):
         opening(archive({"bytes": WIDE, "offset": WIDE}, offset=2**63))
     with pytest.raises(SeveralDisks):
@@ -608,6 +633,21 @@ def test_z24_a_descriptor_that_is_missing_too_long_or_of_the_wrong_width_is_refu
     for after in (b"", whole[:-1], whole + b"\x00", descriptor(described(), layout="<IQQ"), b"PK\x07\x09" + whole[4:]):
         with pytest.raises(DescriptorDiffers):
             opening(forge(described(after=after)))
+
+
+def test_z24_a_descriptor_with_far_too_much_after_it_is_refused_unread() -> None:
+    with pytest.raises(DescriptorDiffers) as refused:
+        opening(forge(described(after=descriptor(described()) + b"x" * 1000)))
+
+    assert "1,016 bytes before" in str(refused.value)
+
+
+def test_z24_content_of_over_4_gib_must_announce_its_wide_descriptor() -> None:
+    member = described(central={"size": WIDE}, central_extra=zip64_extra(2**33))
+    member.after = descriptor(member)
+
+    with pytest.raises(Zip64Contradiction):
+        opening(forge(member), Limits(max_entry_bytes=2**40, max_unpacked_bytes=2**40, max_ratio=2**40))
 
 
 def test_z24_a_descriptor_that_no_flag_announces_is_refused() -> None:
@@ -723,6 +763,7 @@ def test_a_folder_with_content_is_refused() -> None:
     for member in (
         Member(name=b"documents/", content=b"x", method=0),
         Member(name=b"documents/", content=b"x"),
+        Member(name=b"documents/", content=b"xx", packed=b"\x03\x00"),
         Member(name=b"documents/", content=b"", packed=b"\x03\x01"),
         Member(name=b"documents/", content=b"", packed=b"hidden"),
     ):
