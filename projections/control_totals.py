@@ -1,0 +1,259 @@
+"""Control totals: what a bookkeeper prints before and after, to see that nothing is missing.
+
+Receivables in all and per customer, revenue and VAT per year and rate, payments per year, first and last number per
+series, counts per kind and state. Computed from snapshot lines as they pass by, for an account, an archive and the
+result of a restore alike, so that the three can be compared.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import msgspec
+from msgspec import Struct
+
+from domain.decimals import ZERO
+from domain.kinds import Kind
+from domain.parties import Value
+
+MOST_CUSTOMERS = 10_000  # with something open each, then in one sum: a list without bound would not be a total
+
+_NUMBER = re.compile(r"(.*?)(\d{1,18})(\D*)", re.DOTALL)
+_REVENUE_SIGN = {Kind.INVOICE: 1, Kind.RECEIPT: 1, Kind.CREDIT_NOTE: -1}
+
+
+class Revenue(Value, frozen=True, kw_only=True):
+    """Taxable amount and VAT of one year, currency, category and rate; credit notes taken off."""
+
+    year: str
+    currency: str
+    category: str
+    rate: str | None = None
+    taxable: Decimal
+    tax: Decimal
+
+
+class YearAmount(Value, frozen=True, kw_only=True):
+    """An amount of one year and currency."""
+
+    year: str
+    currency: str
+    amount: Decimal
+
+
+class Receivable(Value, frozen=True, kw_only=True):
+    """What is open, in all or of one customer."""
+
+    customer: str | None = None
+    currency: str
+    amount: Decimal
+
+
+class NumberRange(Value, frozen=True, kw_only=True):
+    """First and last number of a series, and how many of it are there."""
+
+    kind: str
+    series: str
+    first: str
+    last: str
+    count: int
+
+
+class KindCount(Value, frozen=True, kw_only=True):
+    """How many entities of a kind are in a state."""
+
+    kind: str
+    state: str
+    count: int
+
+
+class ControlTotals(Value, frozen=True, kw_only=True):
+    """The totals, each list in a fixed order, so that equal accounts have equal totals."""
+
+    counts: tuple[KindCount, ...] = ()
+    receivables: tuple[Receivable, ...] = ()
+    receivables_per_customer: tuple[Receivable, ...] = ()
+    revenue: tuple[Revenue, ...] = ()
+    payments: tuple[YearAmount, ...] = ()
+    numbers: tuple[NumberRange, ...] = ()
+
+
+class _Tax(Struct):
+    category: str
+    taxable: Decimal
+    tax: Decimal
+    rate: str | None = None
+
+
+class _Payment(Struct):
+    date: str
+    amount: Decimal
+
+
+class _Due(Struct):
+    due: Decimal
+
+
+class _Document(Struct):
+    customer: str
+    currency: str
+    state: str = "draft"
+    number: str | None = None
+    issue_date: str = ""
+    totals: _Due | None = None
+    vat_breakdown: list[_Tax] = []
+    payments: list[_Payment] = []
+
+
+class _Other(Struct):
+    state: str | None = None
+    archived: bool = False
+    merged_into: str | None = None
+
+
+_documents = msgspec.json.Decoder(list[_Document]).decode
+_others = msgspec.json.Decoder(list[_Other]).decode
+
+
+class Totaller:
+    """Adds up snapshot lines of any kinds, in any order. Not shared between threads."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], int] = {}
+        self._receivable: dict[str, Decimal] = {}
+        self._per_customer: dict[tuple[str, str], Decimal] = {}
+        self._revenue: dict[tuple[str, str, str, str | None], tuple[Decimal, Decimal]] = {}
+        self._payments: dict[tuple[str, str], Decimal] = {}
+        self._numbers: dict[tuple[str, str], tuple[int, str, int, str, int]] = {}
+
+    def add(self, kind: Kind, lines: bytes) -> None:
+        """Add whole snapshot *lines* of entities of *kind*, each ended by a line feed. They are taken to be sound."""
+        joined = b"[" + lines[:-1].replace(b"\n", b",") + b"]"
+        if kind.is_document:
+            self._add_documents(kind, _documents(joined))
+            return
+        for one in _others(joined):
+            state = one.state or ("merged" if one.merged_into else "archived" if one.archived else "in use")
+            self._count(kind, state)
+
+    def _count(self, kind: Kind, state: str) -> None:
+        key = (kind.value, state)
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def _add_documents(self, kind: Kind, documents: list[_Document]) -> None:
+        sign = _REVENUE_SIGN.get(kind)
+        for document in documents:
+            self._count(kind, document.state)
+            if document.number is not None:
+                self._add_number(kind, document.number)
+            if sign is None or document.state == "draft":
+                continue
+            year, currency = document.issue_date[:4], document.currency
+            for part in document.vat_breakdown:
+                key = (year, currency, part.category, part.rate)
+                taxable, tax = self._revenue.get(key, (ZERO, ZERO))
+                self._revenue[key] = (taxable + sign * part.taxable, tax + sign * part.tax)
+            for payment in document.payments:
+                when = (payment.date[:4], currency)
+                self._payments[when] = self._payments.get(when, ZERO) + sign * payment.amount
+            if document.totals is not None and document.totals.due:
+                open_amount = sign * document.totals.due
+                self._receivable[currency] = self._receivable.get(currency, ZERO) + open_amount
+                whose = (document.customer, currency)
+                self._per_customer[whose] = self._per_customer.get(whose, ZERO) + open_amount
+
+    def _add_number(self, kind: Kind, number: str) -> None:
+        prefix = number.rstrip("0123456789")
+        digits = number[len(prefix) :]
+        series = prefix
+        if not 0 < len(digits) <= 18:
+            match = _NUMBER.fullmatch(number)
+            series, digits = (f"{match[1]}{{}}{match[3]}", match[2]) if match else (number, "0")
+        ordinal = int(digits)
+        key = (kind.value, series)
+        known = self._numbers.get(key)
+        if known is None:
+            self._numbers[key] = (ordinal, number, ordinal, number, 1)
+            return
+        low, first, high, last, count = known
+        if ordinal < low:
+            low, first = ordinal, number
+        if ordinal > high:
+            high, last = ordinal, number
+        self._numbers[key] = (low, first, high, last, count + 1)
+
+    def totals(self) -> ControlTotals:
+        """What all lines so far come to."""
+        return ControlTotals(
+            counts=tuple(
+                KindCount(kind=kind, state=state, count=n) for (kind, state), n in sorted(self._counts.items())
+            ),
+            receivables=tuple(
+                Receivable(currency=currency, amount=amount) for currency, amount in sorted(self._receivable.items())
+            ),
+            receivables_per_customer=tuple(self._customers()),
+            revenue=tuple(
+                Revenue(year=year, currency=currency, category=category, rate=rate, taxable=taxable, tax=tax)
+                for (year, currency, category, rate), (taxable, tax) in sorted(
+                    self._revenue.items(), key=lambda item: tuple(part or "" for part in item[0])
+                )
+            ),
+            payments=tuple(
+                YearAmount(year=year, currency=currency, amount=amount)
+                for (year, currency), amount in sorted(self._payments.items())
+            ),
+            numbers=tuple(
+                NumberRange(kind=kind, series=series, first=first, last=last, count=count)
+                for (kind, series), (_, first, _, last, count) in sorted(self._numbers.items())
+            ),
+        )
+
+    def _customers(self) -> list[Receivable]:
+        owing = sorted((whose, amount) for whose, amount in self._per_customer.items() if amount)
+        listed = [
+            Receivable(customer=customer, currency=currency, amount=amount)
+            for (customer, currency), amount in owing[:MOST_CUSTOMERS]
+        ]
+        rest: dict[str, Decimal] = {}
+        for (_, currency), amount in owing[MOST_CUSTOMERS:]:
+            rest[currency] = rest.get(currency, ZERO) + amount
+        return listed + [Receivable(currency=currency, amount=amount) for currency, amount in sorted(rest.items())]
+
+
+class Difference(Value, frozen=True, kw_only=True):
+    """A figure that two sets of totals disagree on."""
+
+    figure: str
+    before: str
+    after: str
+
+
+def differences(before: ControlTotals, after: ControlTotals) -> list[Difference]:
+    """The figures in which *after* is not *before*; "none" stands for a figure that one of them lacks."""
+    one, other = _figures(before), _figures(after)
+    return [
+        Difference(figure=figure, before=one.get(figure, "none"), after=other.get(figure, "none"))
+        for figure in sorted(one.keys() | other.keys())
+        if one.get(figure) != other.get(figure)
+    ]
+
+
+def _figures(totals: ControlTotals) -> dict[str, str]:
+    figures: dict[str, str] = {}
+    for count in totals.counts:
+        figures[f"{count.kind} {count.state}"] = str(count.count)
+    for open_ in totals.receivables:
+        figures[f"receivables {open_.currency}"] = str(open_.amount)
+    for open_ in totals.receivables_per_customer:
+        figures[f"receivables of {open_.customer or 'further customers'} {open_.currency}"] = str(open_.amount)
+    for part in totals.revenue:
+        name = f"{part.year} {part.currency} VAT {part.category} {part.rate or ''}".strip()
+        figures[f"revenue {name}"] = str(part.taxable)
+        figures[f"tax {name}"] = str(part.tax)
+    for year in totals.payments:
+        figures[f"payments {year.year} {year.currency}"] = str(year.amount)
+    for numbers in totals.numbers:
+        name = f"{numbers.kind} series {numbers.series}"
+        figures[f"{name}: first, last, how many"] = f"{numbers.first}, {numbers.last}, {numbers.count}"
+    return figures

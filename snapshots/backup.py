@@ -1,0 +1,354 @@
+"""Taking a backup: the account at one position, into an archive, while people go on working.
+
+One REPEATABLE READ, READ ONLY transaction sees the account as it is at its start; no writer waits for it. The server
+assembles the lines, block by block; a thread fetches the next blocks while the last one is packed, so memory is a few
+blocks, whatever the account's size. The file appears under its name only once it is whole and synced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, ClassVar, NamedTuple
+
+import msgspec
+from psycopg import Connection
+
+from domain.accounts import Access
+from domain.application import Actor, Application
+from domain.control import BackupFailed, BackupTaken, Control
+from domain.errors import ArchiveError, CounterfoilError
+from domain.ids import NIL, AccountId, PersonId, new_id
+from domain.kinds import Kind
+from domain.store.database import Row
+from domain.store.statements import statements
+from domain.tree import Frontier
+from projections.control_totals import ControlTotals, Totaller
+from snapshots.ahead import ahead
+from snapshots.container import ContainerWriter, EntrySink
+from snapshots.manifest import (
+    ATTACHMENTS,
+    FORMAT_VERSION,
+    MANIFEST,
+    README,
+    SCHEMAS,
+    SNAPSHOT_FILES,
+    TIMELINE,
+    AccountNamed,
+    FileListed,
+    Manifest,
+    Meaning,
+    PersonNamed,
+    Segment,
+    TreeHead,
+    encode,
+    product_version,
+)
+from snapshots.readme import readme
+from snapshots.schemas import schemas
+
+SQL = statements("snapshots", "backup.sql")
+SNAPSHOTS_A_BLOCK = 1_000
+LINES_A_BLOCK = 2_000  # 0.8 MB of usual lines: larger blocks gained nothing
+ATTACHMENT_PIECE_BYTES = 4 * 1024 * 1024
+# A file of lines that may come to 4 GiB needs ZIP64 from its header on; a line is 1 MiB at most, usually 500 bytes.
+_MAY_BE_LARGE_FROM = 1_000_000
+
+Progress = Callable[[str, int, int], None]
+
+
+class Backup(NamedTuple):
+    """An archive that was taken: where it is, what it is called, of which stream and head, its size and SHA-256."""
+
+    path: Path
+    archive: str
+    stream: int
+    position: int
+    root: str
+    counts: dict[str, int]
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(eq=False)
+class ArchiveNotWritten(ArchiveError):
+    """The archive could not be written; nothing is left under its name."""
+
+    code: ClassVar[str] = "archive.not-written"
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: could not be written: {self.reason}; expected a folder with room that may be written to"
+
+
+def no_progress(_phase: str, _done: int, _of: int) -> None:
+    """Tells nobody."""
+
+
+def take_backup(
+    application: Application, access: Access, actor: Actor, target: Path, *, progress: Progress = no_progress
+) -> Backup:
+    """Write an archive of the account to *target*, replacing a file of that name only once the new one is whole.
+
+    *progress* is told phase, rows done and rows in all. Raises ArchiveNotWritten or StoreError leaves; then *target* is
+    as it was, and the account's control stream says that the backup failed.
+    """
+    try:
+        with _appearing_whole(target) as file:
+            taken = write_archive(application, access.account, actor, file, progress=progress)
+            size, sha256 = file.tell(), file.hexdigest()
+    except OSError as wrong:
+        raise _failed(
+            application, access, actor, ArchiveNotWritten(str(target), wrong.strerror or str(wrong))
+        ) from wrong
+    except CounterfoilError as wrong:
+        raise _failed(application, access, actor, wrong) from wrong
+    backup = Backup(
+        path=target,
+        archive=taken.archive,
+        stream=taken.stream,
+        position=taken.tree_head.size,
+        root=taken.tree_head.root,
+        counts=taken.counts,
+        size_bytes=size,
+        sha256=sha256,
+    )
+    application.record_control(
+        access.account,
+        actor,
+        BackupTaken(
+            archive=backup.archive,
+            file=target.name,
+            stream=backup.stream,
+            position=backup.position,
+            root=backup.root,
+            size=size,
+            sha256=sha256,
+        ),
+    )
+    return backup
+
+
+def _failed(application: Application, access: Access, actor: Actor, wrong: CounterfoilError) -> CounterfoilError:
+    """*wrong*, after it was put on record where that is possible."""
+    try:
+        failed = BackupFailed(code=wrong.code, reason=str(wrong)[:2000])
+        application.record_control(access.account, actor, failed)
+    except CounterfoilError as also:
+        wrong.add_note(f"and it could not be put on record: {also}")
+    return wrong
+
+
+class HashedFile:
+    """A file that is written forward only, with the SHA-256 of all that was written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Write *data* after what came before."""
+        self._hash.update(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        """How many bytes were written."""
+        return self._file.tell()
+
+    def hexdigest(self) -> str:
+        """The SHA-256 of what was written, hexadecimal."""
+        return self._hash.hexdigest()
+
+
+@contextmanager
+def _appearing_whole(target: Path) -> Iterator[HashedFile]:
+    """A file that gets the name *target* when the ``with`` ends well, after it and its folder's entry are on disk."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
+    try:
+        with partial.open("xb") as file:
+            yield HashedFile(file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_archive(
+    application: Application, account: AccountId, actor: Actor, out: HashedFile, *, progress: Progress = no_progress
+) -> Manifest:
+    """Write an archive of the account's live stream, as it is now, to *out*, forward only. Its manifest."""
+    taken_at = application.clock()
+    with (
+        application.database.transaction(account, snapshot=True) as connection,
+        ContainerWriter(out, taken_at) as container,
+    ):
+        source = _Source(connection, account)
+        files = [_file(container, README, readme(source.control.name, taken_at))]
+        for name, schema in schemas().items():
+            files.append(_file(container, SCHEMAS + name, schema))
+        totaller = Totaller()
+        for kind, name in SNAPSHOT_FILES.items():
+            files.append(_write_snapshots(container, source, kind, name, totaller=totaller, progress=progress))
+        files.append(_write_timeline(container, source, progress))
+        files += _write_attachments(container, source)
+        manifest = _manifest(source, actor, taken_at, totaller.totals(), files)
+        container.add(MANIFEST, encode(manifest))
+    return manifest
+
+
+class _Source:
+    """The account as the backup's transaction sees it."""
+
+    def __init__(self, connection: Connection[Row], account: AccountId) -> None:
+        self._connection = connection
+        self.account = account
+        row = self._rows("read_account")[0]
+        self.control = msgspec.json.decode(row[0], type=Control)
+        self.stream: int = row[1]
+        self.head: int = row[2]
+        self.frontier = Frontier.from_bytes(self.head, row[3])
+        self.counts: dict[str, int] = dict(self._rows("count_kinds"))
+
+    def _rows(self, statement: str, **values: object) -> list[Row]:
+        parameters = {"account": self.account, "stream": getattr(self, "stream", None), **values}
+        return self._connection.execute(SQL[statement], parameters, binary=True).fetchall()
+
+    def snapshots(self, kind: Kind) -> Iterator[tuple[bytes, int]]:
+        """The kind's snapshot lines in order of id: blocks of whole lines, and how many each holds."""
+        after = NIL
+        left = self.counts.get(kind.value, 0)
+        while left:
+            lines, rows, after = self._rows("read_snapshots", kind=kind.value, after=after, rows=SNAPSHOTS_A_BLOCK)[0]
+            left -= rows
+            yield lines.encode() + b"\n", rows
+
+    def lines(self) -> Iterator[tuple[bytes, int]]:
+        """The stream's lines in order of position: blocks of whole lines, and how many each holds."""
+        for after in range(0, self.head, LINES_A_BLOCK):
+            last = min(after + LINES_A_BLOCK, self.head)
+            ((lines,),) = self._rows("read_lines", after=after, last=last)
+            yield lines.encode() + b"\n", last - after
+
+    def attached(self) -> list[str]:
+        """The SHA-256 of each file that the timeline names."""
+        return [sha256 for (sha256,) in self._rows("read_attached")]
+
+    def attachment(self, sha256: str) -> Iterator[bytes]:
+        """The bytes of an attached file, in pieces; none when it is not there."""
+        start, size = 1, 1
+        while start <= size:
+            key = bytes.fromhex(sha256)
+            rows = self._rows("read_attachment", sha256=key, start=start, length=ATTACHMENT_PIECE_BYTES)
+            if not rows:
+                return
+            piece, size = rows[0]
+            start += len(piece)
+            yield piece
+
+    def segments(self) -> tuple[Segment, ...]:
+        """How the stream's lines came."""
+        return tuple(
+            Segment(first_position=first, came_by=came_by, source=source, authenticity=authenticity)
+            for first, came_by, source, authenticity in self._rows("read_segments")
+        )
+
+    def people(self, salt: str) -> tuple[PersonNamed, ...]:
+        """Everybody that the timeline may name: who had access here, and who came with a segment."""
+        named = {
+            person: PersonNamed(id=PersonId(person), name=name, linked_to=PersonId(linked_to))
+            for person, name, linked_to in self._rows("read_attributions")
+        }
+        for person, name, email in self._rows("read_members_ever"):
+            named[person] = PersonNamed(id=PersonId(person), name=name, email_hash=email_hash(salt, email))
+        return tuple(named[person] for person in sorted(named))
+
+
+def email_hash(salt: str, email: str) -> str:
+    """An address as a manifest has it: whoever knows the address can recognise it, and nobody else read it."""
+    return hashlib.sha256(f"{salt}{email.lower()}".encode()).hexdigest()
+
+
+def _file(container: ContainerWriter, name: str, content: bytes) -> FileListed:
+    written = container.add(name, content)
+    return FileListed(name=name, bytes=written.size_bytes, sha256=written.sha256)
+
+
+def _write_snapshots(
+    container: ContainerWriter, source: _Source, kind: Kind, name: str, *, totaller: Totaller, progress: Progress
+) -> FileListed:
+    count = source.counts.get(kind.value, 0)
+
+    def counted() -> Iterator[tuple[bytes, int]]:
+        for block, rows in source.snapshots(kind):
+            totaller.add(kind, block)
+            yield block, rows
+
+    return _write_lines(container, name, counted(), rows=count, progress=progress)
+
+
+def _write_timeline(container: ContainerWriter, source: _Source, progress: Progress) -> FileListed:
+    return _write_lines(container, TIMELINE, source.lines(), rows=source.head, progress=progress)
+
+
+def _write_lines(
+    container: ContainerWriter, name: str, blocks: Iterator[tuple[bytes, int]], *, rows: int, progress: Progress
+) -> FileListed:
+    done = 0
+    with container.entry(name, may_exceed_4gib=rows >= _MAY_BE_LARGE_FROM) as sink, ahead(blocks) as fetched:
+        for block, count in fetched:
+            sink.write(block)
+            done += count
+            progress(name, done, rows)
+    return _listed(sink, rows)
+
+
+def _listed(sink: EntrySink, rows: int | None = None) -> FileListed:
+    assert sink.result is not None, "the entry is complete"
+    return FileListed(name=sink.name, rows=rows, bytes=sink.result.size_bytes, sha256=sink.result.sha256)
+
+
+def _write_attachments(container: ContainerWriter, source: _Source) -> Iterator[FileListed]:
+    for sha256 in source.attached():
+        with container.entry(ATTACHMENTS + sha256) as sink:
+            for piece in source.attachment(sha256):
+                sink.write(piece)
+        yield _listed(sink)
+
+
+def _manifest(
+    source: _Source, actor: Actor, taken_at: datetime, totals: ControlTotals, files: list[FileListed]
+) -> Manifest:
+    salt = secrets.token_hex(16)
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        product_version=product_version(),
+        archive=new_id(taken_at),
+        account=AccountNamed(id=source.account, name=source.control.name),
+        stream=source.stream,
+        tree_head=TreeHead(size=source.head, root=source.frontier.root().hex()),
+        segments=source.segments(),
+        taken_at=taken_at,
+        taken_by=actor.name,
+        counts={kind.value: source.counts.get(kind.value, 0) for kind in Kind},
+        control_totals=totals,
+        custom_fields=source.control.custom_fields,
+        meaning=Meaning(settings=source.control.settings, modules=source.control.modules),
+        email_salt=salt,
+        people=source.people(salt),
+        files=tuple(files),
+    )

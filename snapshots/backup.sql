@@ -1,0 +1,49 @@
+-- name: read_account
+-- Where the account stands. Keys: accounts_pkey, streams_live_key.
+SELECT a.control, s.stream_id, s.head_position, s.frontier
+FROM accounts a JOIN streams s ON s.account_id = a.account_id AND s.status = 'live'
+WHERE a.account_id = %(account)s;
+
+-- name: count_kinds
+SELECT kind, count(*) FROM entities WHERE account_id = %(account)s AND stream_id = %(stream)s AND NOT deleted
+GROUP BY kind;
+
+-- name: read_segments
+SELECT first_position, came_by, source, authenticity FROM segments
+WHERE account_id = %(account)s AND stream_id = %(stream)s ORDER BY first_position;
+
+-- name: read_members_ever
+-- Everybody who ever had access, with the name they had then. Key: control_events_pkey.
+SELECT data::json ->> 'person', data::json ->> 'name', data::json ->> 'email' FROM control_events
+WHERE account_id = %(account)s AND type = 'access.granted' ORDER BY position;
+
+-- name: read_attributions
+SELECT person::text, name, linked_to::text FROM attributions
+WHERE account_id = %(account)s AND stream_id = %(stream)s ORDER BY first_position;
+
+-- name: read_snapshots
+-- A block of a kind's snapshot lines in order of id, and the last id of it. Key: entities_pkey for many rows,
+-- entities_number_key for few.
+SELECT string_agg(state, E'\n'), count(*), (max(entity_id::text))
+FROM (SELECT state, entity_id FROM entities
+      WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND NOT deleted
+        AND entity_id > %(after)s::uuid
+      ORDER BY entity_id LIMIT %(rows)s) AS block;
+
+-- name: read_lines
+-- The lines of a range of positions, in order. Key: events_pkey.
+SELECT string_agg(line, E'\n')
+FROM (SELECT event_line_1(type, type_version, entity_id, version, at, actor, via, data) AS line FROM events
+      WHERE account_id = %(account)s AND stream_id = %(stream)s
+        AND position > %(after)s AND position <= %(last)s
+      ORDER BY position) AS block;
+
+-- name: read_attached
+-- The files that the timeline names. Reads the account's events by position once.
+SELECT DISTINCT data::json ->> 'sha256' FROM events
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND type LIKE '%%.attachment_added' ORDER BY 1;
+
+-- name: read_attachment
+-- A piece of an attached file, counted from byte 1. Key: attachments_pkey.
+SELECT substring(bytes FROM %(start)s::integer FOR %(length)s::integer), length(bytes) FROM attachments
+WHERE account_id = %(account)s AND sha256 = %(sha256)s;

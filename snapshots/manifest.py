@@ -1,0 +1,122 @@
+"""What an archive says of itself: ``manifest.json``, format version 1, and the names of the files beside it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from importlib.metadata import version
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from domain.control import SettingsFields
+from domain.custom_fields import CustomField
+from domain.ids import AccountId, PersonId
+from domain.kinds import Kind
+from domain.parties import Name, Value
+from projections.control_totals import ControlTotals
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
+TIMELINE = "timeline.jsonl"
+README = "README.txt"
+ATTACHMENTS = "attachments/"
+SCHEMAS = "schemas/"
+MAX_MANIFEST_BYTES = 16 * 1024 * 1024  # the people and control totals of a large account are about 2 MB
+
+SNAPSHOT_FILES: dict[Kind, str] = {
+    Kind.CUSTOMER: "customers.jsonl",
+    Kind.ITEM: "items.jsonl",
+    Kind.LAYOUT: "layouts.jsonl",
+    Kind.LEDGER_ACCOUNT: "ledger-accounts.jsonl",
+    Kind.SUBSCRIPTION: "subscriptions.jsonl",
+    Kind.INVOICE: "documents/invoices.jsonl",
+    Kind.CREDIT_NOTE: "documents/credit-notes.jsonl",
+    Kind.QUOTE: "documents/quotes.jsonl",
+    Kind.RECEIPT: "documents/receipts.jsonl",
+    Kind.PURCHASE_ORDER: "documents/purchase-orders.jsonl",
+    Kind.DELIVERY_NOTE: "documents/delivery-notes.jsonl",
+}
+
+Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class AccountNamed(Value, frozen=True, kw_only=True):
+    """The account that the archive was taken of."""
+
+    id: AccountId
+    name: Name
+
+
+class TreeHead(Value, frozen=True, kw_only=True):
+    """Size and root hash (hexadecimal) of the log over the lines of ``timeline.jsonl``."""
+
+    size: Count
+    root: Hash
+
+
+class Segment(Value, frozen=True, kw_only=True):
+    """How the lines from ``first_position`` on came into the account."""
+
+    first_position: Count
+    came_by: Literal["recorded", "restore", "add", "clone", "import"]
+    source: str | None = None
+    authenticity: Literal["recorded", "authentic", "edited", "unsigned"]
+
+
+class PersonNamed(Value, frozen=True, kw_only=True):
+    """Somebody the timeline names. ``email_hash`` is SHA-256 over the manifest's salt and the lower-case address."""
+
+    id: PersonId
+    name: str | None = None
+    email_hash: Hash | None = None
+    linked_to: PersonId | None = None
+
+
+class FileListed(Value, frozen=True, kw_only=True):
+    """One file of the archive: its lines (where it has lines), bytes and SHA-256."""
+
+    name: str
+    rows: Count | None = None
+    bytes: Count
+    sha256: Hash
+
+
+class Meaning(Value, frozen=True, kw_only=True):
+    """Settings that give the data meaning; for comparison only, never restored."""
+
+    settings: SettingsFields
+    modules: tuple[str, ...] = ()
+
+
+class Manifest(Value, frozen=True, kw_only=True):
+    """``manifest.json``. ``counts`` are the snapshots per kind; ``taken_by`` is a person's id or a system part."""
+
+    format_version: int
+    product_version: str
+    archive: str
+    account: AccountNamed
+    stream: Count
+    tree_head: TreeHead
+    segments: tuple[Segment, ...] = ()
+    taken_at: dt.datetime
+    taken_by: str
+    counts: dict[str, Count]
+    control_totals: ControlTotals
+    custom_fields: tuple[CustomField, ...] = ()
+    meaning: Meaning
+    email_salt: str
+    people: tuple[PersonNamed, ...] = ()
+    files: tuple[FileListed, ...]
+
+
+def product_version() -> str:
+    """The version of this program."""
+    return version("counterfoil")
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The bytes of ``manifest.json``: indented, for the person who opens it."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
