@@ -4,6 +4,7 @@ It knows the domain and the application, and no command line or HTTP. Doors: ``r
 ``import_documents`` for what an account makes of it.
 """
 
+from api.ubl.importing import FileReport, ImportReport, import_documents
 from api.ubl.reading import UblDocument, read_ubl
 
-__all__ = ["UblDocument", "read_ubl"]
+__all__ = ["FileReport", "ImportReport", "UblDocument", "import_documents", "read_ubl"]

@@ -124,3 +124,52 @@ class TotalDiffers(UblFault):
 
     def __str__(self) -> str:
         return f"{self.file} line {self.line:,}, {self.path}: stated {self.found}; the figures come to {self.expected}"
+
+
+class ImportRefused(UblError):
+    """The file is sound, but this account does not take it."""
+
+    code: ClassVar[str] = "ubl.import-refused"
+
+
+@dataclass(eq=False)
+class CompanyUnknown(ImportRefused):
+    """The account's company has no details to compare the supplier with."""
+
+    code: ClassVar[str] = "ubl.company-unknown"
+    file: str
+    supplier: str
+    hint = "give the account its company's name and VAT identifier, or say that any supplier will do (--any-supplier)"
+
+    def __str__(self) -> str:
+        return f"{self.file}: the supplier is {self.supplier}; the account does not say which company it is"
+
+
+@dataclass(eq=False)
+class SupplierIsAnother(ImportRefused):
+    """The supplier is not the account's company."""
+
+    code: ClassVar[str] = "ubl.supplier-is-another"
+    file: str
+    found: str
+    expected: str
+    hint = "to import it all the same, with its own seller on it, say that any supplier will do (--any-supplier)"
+
+    def __str__(self) -> str:
+        return f"{self.file}: found the supplier {self.found}; expected the account's company, {self.expected}"
+
+
+@dataclass(eq=False)
+class NumberThere(ImportRefused):
+    """The account has a document of that kind and number already."""
+
+    code: ClassVar[str] = "ubl.number-there"
+    file: str
+    kind: str
+    number: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}: {self.kind} {self.number!r} is there already; "
+            f"expected a number that no {self.kind} of the account has"
+        )
