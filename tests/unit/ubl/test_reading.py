@@ -481,6 +481,8 @@ def test_a_date_that_is_no_iso_date_is_refused(text: str) -> None:
         (b">EUR</cbc:DocumentCurrencyCode>", b">EURO</cbc:DocumentCurrencyCode>", "a code of the list"),
         (b'unitCode="C62"', b'unitCode="pieces"', "matching regex"),
         (b'currencyID="EUR"', b'currencyID="USD"', "one in EUR"),
+        (b'PriceAmount currencyID="EUR"', b'PriceAmount currencyID="USD"', "one in EUR"),
+        (b'PayableAmount currencyID="EUR"', b'PayableAmount currencyID="USD"', "one in EUR"),
         (b"<cbc:ID>S</cbc:ID>", b"<cbc:ID>H</cbc:ID>", "a code of the list"),
         (
             b"<cbc:ID>VAT</cbc:ID></cac:TaxScheme></cac:ClassifiedTax",
