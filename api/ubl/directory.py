@@ -29,6 +29,35 @@ _item = msgspec.json.Decoder(Item)
 Key = tuple[str, ...]
 
 
+class FreshItems:
+    """The items that one try at one file made: known to it alone until it is recorded."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[EntityId, Item] = {}
+        self._by_number: dict[str, Item] = {}
+        self._by_key: dict[Key, list[EntityId]] = {}
+        self._given = 0
+
+    def add(self, item: Item) -> None:
+        """Know *item* for the rest of this try."""
+        self.by_id[item.id] = self._by_number[item.number] = item
+        for key in _item_keys(item):
+            self._by_key.setdefault(key, []).append(item.id)
+
+    def numbered(self, number: str) -> Item | None:
+        """The item made under *number*."""
+        return self._by_number.get(number)
+
+    def alike(self, key: Key) -> list[EntityId]:
+        """The items made that *key* fits."""
+        return self._by_key.get(key, [])
+
+    def next_ordinal(self, after: int) -> int:
+        """The ordinal to number the next item with, beyond *after* and all that were given before."""
+        self._given = max(self._given, after) + 1
+        return self._given
+
+
 class Directory:
     """The customers and items of one stream, as they were when it was first looked at, and what was added to it since.
 
@@ -66,30 +95,28 @@ class Directory:
                     return found  # what a person merged it into stands for it, whatever its own numbers are
         return None
 
-    def item(self, work: Work, line: Line) -> Item | None:
+    def item(self, work: Work, line: Line, fresh: FreshItems) -> Item | None:
         """The item that *line* sells, or None: by the seller's number for it, else by standard number, else by name."""
         if number := _own_number(line):
+            if made := fresh.numbered(number):
+                return made
             known = work.reader.by_number(Kind.ITEM, number)
-            if known is None:
-                return next((item for item in _fresh_items(work) if item.number == number), None)
-            found = _standing(work, known)
+            found = _standing(work, known) if known else None
             return found if isinstance(found, Item) else None
-        fresh = _fresh_items(work)
         for key in _line_keys(line):
-            alike = [item.id for item in fresh if key in _item_keys(item)]
-            for id_ in (*self._items.get(key, ()), *alike):
+            for id_ in (*self._items.get(key, ()), *fresh.alike(key)):
                 found = _standing(work, id_)
                 if isinstance(found, Item) and (found.id != id_ or _no_other_article(found, line)):
                     return found
         return None
 
-    def new_item(self, work: Work, line: Line) -> ItemCreated:
+    def new_item(self, work: Work, line: Line, fresh: FreshItems) -> ItemCreated:
         """What an item that *line* sells is made of; its price is that of one unit."""
         price = line.net_price
         if line.price_base_quantity and line.price_base_quantity != 1:
             price = _plain(round_half_up(price / line.price_base_quantity, FRACTION_DIGITS))
         return ItemCreated(
-            number=_own_number(line) or self._free_number(work),
+            number=_own_number(line) or self._free_number(work, fresh),
             name=line.name,
             description=line.description,
             unit=line.unit,
@@ -101,12 +128,11 @@ class Directory:
             origin_country=line.origin_country,
         )
 
-    def _free_number(self, work: Work) -> str:
-        taken = {item.number for item in _fresh_items(work)}
-        ordinal = self._last_item + 1
-        while (number := f"I{ordinal:05}") in taken or work.reader.by_number(Kind.ITEM, number):
-            ordinal += 1
-        return number
+    def _free_number(self, work: Work, fresh: FreshItems) -> str:
+        while True:
+            number = f"I{fresh.next_ordinal(self._last_item):05}"
+            if fresh.numbered(number) is None and work.reader.by_number(Kind.ITEM, number) is None:
+                return number
 
 
 def party_keys(party: Party) -> list[Key]:
@@ -187,11 +213,6 @@ def _no_other_article(item: Item, line: Line) -> bool:
     if line.standard_item_id is None or not item.standard_ids:
         return True
     return any(_alike(one, line.standard_item_id) for one in item.standard_ids)
-
-
-def _fresh_items(work: Work) -> list[Item]:
-    """The items that this very command made."""
-    return [decided.state for decided in work.decided if decided.kind is Kind.ITEM]
 
 
 def _standing(work: Work, id_: EntityId) -> Customer | Item | None:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from api.ubl.checksums import doubts
-from api.ubl.directory import Directory, is_company
+from api.ubl.directory import Directory, FreshItems, is_company
 from api.ubl.element import Unread
 from api.ubl.errors import CompanyUnknown, NumberThere, SupplierIsAnother, UblError
 from api.ubl.reading import UblDocument, read_ubl
@@ -99,7 +99,7 @@ class _Import:
     credited: list[Entry] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     customers: list[Customer] = field(default_factory=list)
-    items: dict[EntityId, Item] = field(default_factory=dict)
+    items: FreshItems = field(default_factory=FreshItems)
     directory: Directory | None = None
     entry: Entry | None = None
     totals: Totals | None = None
@@ -181,7 +181,7 @@ class _Run:
         if self._directory is not None:
             for customer in done.customers:
                 self._directory.add_customer(customer)
-            for item in done.items.values():
+            for item in done.items.by_id.values():
                 self._directory.add_item(item)
 
 
@@ -262,15 +262,15 @@ def _customer(work: Work, document: UblDocument, made: _Import) -> Customer:
 
 def _item(work: Work, line: Line, made: _Import) -> EntityId:
     assert made.directory is not None, "a try begins with one"
-    found = made.directory.item(work, line)
+    found = made.directory.item(work, line, made.items)
     if found is not None:
         entry = Entry(Kind.ITEM, found.id, found.name)
-        if found.id not in made.items and entry not in made.recognised:
+        if found.id not in made.items.by_id and entry not in made.recognised:
             made.recognised.append(entry)
         return found.id
-    id_ = commands.create_from(work, Kind.ITEM, made.directory.new_item(work, line))
+    id_ = commands.create_from(work, Kind.ITEM, made.directory.new_item(work, line, made.items))
     item: Item = work.get(Kind.ITEM, id_)
-    made.items[id_] = item
+    made.items.add(item)
     made.made.append(Entry(Kind.ITEM, id_, item.name))
     own_currency = work.control.settings.currency
     if made.document.currency != own_currency:
