@@ -8,6 +8,7 @@
     ├── AccessError             who asks may not do this (projections/, api/)
     ├── ArchiveError            an archive cannot be read as what it claims to be (snapshots/)
     ├── RestoreError            a restore, as a whole, was refused (snapshots/)
+    ├── UblError                a UBL file cannot be imported (api/ubl/)
     └── SetupError              the installation itself: settings, database server, folders (api/)
 
 A leaf says where, what was found and what would be right. A refusal changed nothing.
