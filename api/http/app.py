@@ -1,0 +1,53 @@
+"""The application that uvicorn serves: the routes under ``/v1``, behind the gate."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from api.http import accounts, entities, problems
+from api.http.caller import known_queries
+from api.http.gate import OPENAPI_PATH, Gate
+from api.http.schemas import PROBLEM_RESPONSE, describe
+from api.settings import Settings
+from domain.application import Application
+from domain.kinds import Kind
+
+
+def create_app(application: Application, settings: Settings) -> FastAPI:
+    """The HTTP API of *application*. Opens and closes nothing: the database is the caller's."""
+    app = FastAPI(
+        title="Counterfoil",
+        version=version("counterfoil"),
+        description="Invoicing accounts in an append-only event store, backed up while in use, restored without risk.",
+        openapi_url=OPENAPI_PATH,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.application = application
+    app.state.settings = settings
+    app.include_router(_routes())
+    problems.install(app)
+    app.add_middleware(Gate, application=application)
+    described: dict[str, Any] = {}
+
+    def openapi() -> dict[str, Any]:
+        if not described:
+            described.update(describe(app))
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI's documentation says to extend it
+    return app
+
+
+def _routes() -> APIRouter:
+    routes = APIRouter(prefix="/v1", dependencies=[Depends(known_queries)], responses=PROBLEM_RESPONSE)
+    routes.include_router(accounts.people)
+    routes.include_router(accounts.router)
+    routes.include_router(accounts.inside)
+    for kind in Kind:
+        routes.include_router(entities.router(kind), prefix="/accounts/{account}")
+    return routes

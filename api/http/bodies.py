@@ -1,0 +1,100 @@
+"""Request bodies: JSON objects within our limits, and uploads streamed to files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from fastapi import Depends
+from starlette.requests import Request
+
+from api.http.errors import BodyRefused, BodyTooLarge, MediaTypeRefused
+from domain.entity import FieldRefused
+from domain.events import MAX_LINE_BYTES, LineRefused, check_json
+
+BODY_LIMIT_BYTES = MAX_LINE_BYTES  # what is longer would not fit a line of the timeline either
+_JSON_TYPES = ("application/json", "application/merge-patch+json")
+# Numbers with a point become decimals, digit for digit: an amount never passes through a float.
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+T = TypeVar("T")
+
+
+async def chunks(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises BodyTooLarge as soon as it is, by its own word or by count."""
+    stated = request.headers.get("content-length", "")
+    if stated.isdecimal() and int(stated) > limit_bytes:
+        raise BodyTooLarge(limit_bytes)
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit_bytes:
+            raise BodyTooLarge(limit_bytes)
+        yield chunk
+
+
+async def raw_body(request: Request) -> bytes:
+    """A JSON body's bytes; none for no body. Raises BodyTooLarge or MediaTypeRefused."""
+    raw = b"".join([chunk async for chunk in chunks(request, BODY_LIMIT_BYTES)])
+    if not raw:
+        return b""
+    check_not_encoded(request)
+    found = media_type(request)
+    if found not in _JSON_TYPES:
+        raise MediaTypeRefused(found, _JSON_TYPES[0])
+    return raw
+
+
+def check_not_encoded(request: Request) -> None:
+    """That the body is not compressed, which could make it any size. Raises MediaTypeRefused."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise MediaTypeRefused(f"the Content-Encoding {encoding}", "a body without one")
+
+
+def media_type(request: Request) -> str:
+    """The body's media type without its parameters, in lower case; empty when it states none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def optional_fields(request: Request, raw: Annotated[bytes, Depends(raw_body)]) -> dict[str, Any]:
+    """The body's fields; none for no body. Raises BodyRefused."""
+    if not raw:
+        return {}
+    try:
+        check_json(raw.replace(b"\r", b" "))  # between values it is white space, within them no JSON
+        fields: dict[str, Any] = _decode(raw)
+    except LineRefused as wrong:
+        raise BodyRefused(wrong.field, wrong.found, wrong.expected) from None
+    except (msgspec.DecodeError, ValueError) as wrong:
+        raise BodyRefused("", f"no JSON: {wrong}", "one JSON object") from None
+    request.state.body = fields
+    return fields
+
+
+def required_fields(
+    request: Request,
+    raw: Annotated[bytes, Depends(raw_body)],
+    fields: Annotated[dict[str, Any], Depends(optional_fields)],
+) -> dict[str, Any]:
+    """The body's fields. Raises BodyRefused, and MediaTypeRefused without a body."""
+    if not raw:
+        if media_type(request) not in _JSON_TYPES:
+            raise MediaTypeRefused(media_type(request), _JSON_TYPES[0])
+        raise BodyRefused("", "no body", "one JSON object")
+    return fields
+
+
+Fields = Annotated[dict[str, Any], Depends(required_fields)]
+OptionalFields = Annotated[dict[str, Any], Depends(optional_fields)]
+
+
+def read(fields: dict[str, Any], into: type[T]) -> T:
+    """*fields* as a struct. Raises FieldRefused, which names the field and the reason."""
+    try:
+        return msgspec.convert(fields, into, strict=True)
+    except msgspec.ValidationError as wrong:
+        reason, _, path = str(wrong).partition(" - at `")
+        field = path.rstrip("`").removeprefix("$").removeprefix(".")
+        raise FieldRefused(field or "the body", reason[:200], "a value as the documentation says") from None

@@ -1,0 +1,165 @@
+"""What HTTP itself refuses, before a command is reached.
+
+::
+
+    HttpRefusal
+    ├── TokenMissing, TokenRefused            who asks is not known (401)
+    ├── RequestInvalid, BodyRefused, IfMatchRefused, CursorRefused      the request says nothing we understand (400)
+    ├── RouteUnknown, FileUnknown             there is nothing at that address (404)
+    ├── MethodRefused                         not with that method (405)
+    ├── StreamReplaced                        a restore came between; the cursor leads nowhere (410)
+    ├── BodyTooLarge                          more bytes than the limit (413)
+    └── MediaTypeRefused                      a body of another type than is taken (415)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from domain.errors import CounterfoilError
+
+
+class HttpRefusal(CounterfoilError):
+    """The request cannot be answered as it was made."""
+
+    code: ClassVar[str] = "http.refused"
+
+
+class TokenMissing(HttpRefusal):
+    """The request says not who makes it."""
+
+    code: ClassVar[str] = "http.token-missing"
+
+    def __str__(self) -> str:
+        return "found no API token; expected the one header Authorization: Bearer <token>"
+
+
+class TokenRefused(HttpRefusal):
+    """The token is nobody's."""
+
+    code: ClassVar[str] = "http.token-refused"
+
+    def __str__(self) -> str:
+        return "the API token is not known, or no longer"
+
+
+@dataclass(eq=False)
+class RequestInvalid(HttpRefusal):
+    """A part of the address or a header has a value that it cannot have."""
+
+    code: ClassVar[str] = "http.request-invalid"
+    where: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
+
+@dataclass(eq=False)
+class BodyRefused(HttpRefusal):
+    """The body is not one JSON object as we read it."""
+
+    code: ClassVar[str] = "http.body-refused"
+    field: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        where = f"{self.field}: " if self.field else ""
+        return f"{where}found {self.found}; expected {self.expected}"
+
+
+@dataclass(eq=False)
+class IfMatchRefused(HttpRefusal):
+    """The If-Match header is not one entity tag of ours."""
+
+    code: ClassVar[str] = "http.if-match-refused"
+    found: str
+
+    def __str__(self) -> str:
+        return f'If-Match: found {self.found!r}; expected one entity tag as ETag gave it, such as "1.4", or *'
+
+
+@dataclass(eq=False)
+class CursorRefused(HttpRefusal):
+    """The cursor is none that we gave out."""
+
+    code: ClassVar[str] = "http.cursor-refused"
+    found: str
+
+    def __str__(self) -> str:
+        return f"cursor: found {self.found!r}; expected one as the Link header gave it"
+
+
+@dataclass(eq=False)
+class RouteUnknown(HttpRefusal):
+    """There is nothing at this address."""
+
+    code: ClassVar[str] = "http.route-unknown"
+    path: str
+
+    def __str__(self) -> str:
+        return f"nothing is at {self.path}"
+
+
+@dataclass(eq=False)
+class FileUnknown(HttpRefusal):
+    """There is no such file in the account."""
+
+    code: ClassVar[str] = "http.file-unknown"
+    what: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"no {self.what} {self.id!r} in this account"
+
+
+@dataclass(eq=False)
+class MethodRefused(HttpRefusal):
+    """The address takes other methods."""
+
+    code: ClassVar[str] = "http.method-refused"
+    method: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"found {self.method}; expected {self.allowed}"
+
+
+@dataclass(eq=False)
+class StreamReplaced(HttpRefusal):
+    """The cursor belongs to data that a restore has replaced since."""
+
+    code: ClassVar[str] = "http.stream-replaced"
+    cursor_stream: int
+    live_stream: int
+
+    def __str__(self) -> str:
+        return (
+            f"cursor: of stream {self.cursor_stream}, which was replaced; stream {self.live_stream} is live: "
+            "begin again without a cursor"
+        )
+
+
+@dataclass(eq=False)
+class BodyTooLarge(HttpRefusal):
+    """The body is larger than is taken."""
+
+    code: ClassVar[str] = "http.body-too-large"
+    limit_bytes: int
+
+    def __str__(self) -> str:
+        return f"found a body of more than {self.limit_bytes:,} bytes; expected at most that"
+
+
+@dataclass(eq=False)
+class MediaTypeRefused(HttpRefusal):
+    """The body is of a type that is not taken here."""
+
+    code: ClassVar[str] = "http.media-type-refused"
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"Content-Type: found {self.found or 'none'}; expected {self.expected}"

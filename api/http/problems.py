@@ -1,0 +1,182 @@
+"""Problem details (RFC 9457): one table says which error gets which status; nothing else answers an error.
+
+What is wrong with the request is told in full. What is wrong with us is logged under the request's id, and told without
+a stack, a statement or a path.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+import msgspec
+import psycopg
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http import errors as h
+from api.ubl.errors import ImportRefused, TooLarge, UblError
+from domain.accounts import PersonUnknown, RoleLacking
+from domain.entity import NotPossible
+from domain.errors import AccessError, ArchiveError, CounterfoilError, DomainError, RestoreError
+from domain.events import LineRefused
+from domain.store.database import DatabaseUnavailable
+from domain.store.streams import AccountUnknown, NumberTaken
+from domain.work import AccountClosed, BooksClosed, EntityUnknown, StillReferred, VersionStale
+from snapshots.backup import ArchiveNotWritten
+
+LOG = logging.getLogger("counterfoil.http")
+MEDIA_TYPE = "application/problem+json"
+
+# The class that is nearest in an error's line of ancestors decides.
+STATUS: dict[type[CounterfoilError], int] = {
+    CounterfoilError: 500,
+    DomainError: 422,
+    EntityUnknown: 404,
+    NotPossible: 409,
+    StillReferred: 409,
+    BooksClosed: 409,
+    AccountClosed: 409,
+    LineRefused: 400,
+    AccountUnknown: 404,
+    NumberTaken: 409,
+    VersionStale: 412,
+    DatabaseUnavailable: 503,
+    AccessError: 403,
+    RoleLacking: 403,
+    PersonUnknown: 404,
+    ArchiveError: 422,
+    ArchiveNotWritten: 500,
+    RestoreError: 409,
+    UblError: 422,
+    TooLarge: 413,
+    ImportRefused: 409,
+    h.HttpRefusal: 400,
+    h.TokenMissing: 401,
+    h.TokenRefused: 401,
+    h.RouteUnknown: 404,
+    h.FileUnknown: 404,
+    h.MethodRefused: 405,
+    h.StreamReplaced: 410,
+    h.BodyTooLarge: 413,
+    h.MediaTypeRefused: 415,
+}
+_HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="counterfoil"'}, 503: {"Retry-After": "5"}}
+_OURS = {500: "something went wrong here; the request id leads to it in the log", 503: "the database does not answer"}
+_MISSING = re.compile(r"missing required field `([^`]+)`")
+_UNKNOWN = re.compile(r"contains unknown field `([^`]+)`")
+_STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """A problem detail as it is answered. ``pointer`` (RFC 6901) leads to the part of the body that is meant."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    pointer: str | None = None
+    report: msgspec.Raw | None = None
+
+
+def install(app: FastAPI) -> None:
+    """Let *app* answer every error as a problem."""
+
+    def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, CounterfoilError), "that is what it is registered for"
+        return answer(request, error)
+
+    def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError), "that is what it is registered for"
+        first = error.errors()[0]
+        return answer(request, h.RequestInvalid(" ".join(str(step) for step in first["loc"]), first["msg"]))
+
+    def foreign(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException), "that is what it is registered for"
+        return answer(request, _of_http(request, error), headers=dict(error.headers or {}))
+
+    app.add_exception_handler(CounterfoilError, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, foreign)
+
+
+def _of_http(request: Request, error: HTTPException) -> h.HttpRefusal:
+    if error.status_code == 405:
+        return h.MethodRefused(request.method, (error.headers or {}).get("Allow", "another method"))
+    if error.status_code == 404:
+        return h.RouteUnknown(request.url.path)
+    return h.RequestInvalid("request", str(error.detail))
+
+
+def answer(request: Request, error: Exception, *, headers: dict[str, str] | None = None) -> Response:
+    """*error* as a problem. Logs what is our own fault."""
+    request_id = str(request.state.request_id)
+    status = status_of(error)
+    if status >= 500:
+        LOG.error("request %s: %s %s", request_id, request.method, request.url.path, exc_info=error)
+    code = error.code if isinstance(error, CounterfoilError) else "http.internal"
+    body = msgspec.json.encode(
+        Problem(
+            type=f"urn:counterfoil:problem:{code}",
+            title=_title(error),
+            status=status,
+            detail=_OURS[status] if status >= 500 else _writable(str(error)),
+            code=code,
+            request_id=request_id,
+            pointer=pointer(error, getattr(request.state, "body", None)),
+            report=_report(error),
+        )
+    )
+    return Response(body, status, {**_HEADERS.get(status, {}), **(headers or {})}, MEDIA_TYPE)
+
+
+def status_of(error: Exception) -> int:
+    """The status that *error* is answered with."""
+    if isinstance(error, psycopg.OperationalError):
+        return 503
+    return next((STATUS[one] for one in type(error).__mro__ if one in STATUS), 500)
+
+
+def _title(error: Exception) -> str:
+    """The first sentence of what its class says it is."""
+    if not isinstance(error, CounterfoilError):
+        return "Something went wrong here"
+    return (type(error).__doc__ or type(error).__name__).partition("\n")[0].rstrip(".")
+
+
+def _writable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _report(error: Exception) -> msgspec.Raw | None:
+    report = getattr(error, "report", None)
+    return msgspec.Raw(msgspec.json.encode(report)) if report is not None else None
+
+
+def pointer(error: Exception, body: Any) -> str | None:
+    """Where in *body* the field is that *error* names, as far as it leads there; None when it leads nowhere."""
+    field = getattr(error, "field", None)
+    if not isinstance(field, str) or not isinstance(body, dict):
+        return None
+    steps = [number or name for number, name in _STEP.findall(field if field != "the body" else "")]
+    found: list[str] = []
+    at: Any = body
+    for step in steps:
+        if isinstance(at, dict) and step in at:
+            at = at[step]
+        elif isinstance(at, list) and step.isdecimal() and int(step) < len(at):
+            at = at[int(step)]
+        else:
+            break
+        found.append(step)
+    reason = str(getattr(error, "found", ""))
+    named = _MISSING.search(reason) or _UNKNOWN.search(reason)
+    if named and len(found) == len(steps):
+        found.append(named[1])
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in found) or None
