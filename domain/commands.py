@@ -6,6 +6,7 @@ Ids of new entities are made here, never taken from a caller. Dates are the sell
 from __future__ import annotations
 
 import calendar
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
@@ -14,6 +15,8 @@ import msgspec
 from msgspec.structs import replace
 
 from domain import layouts, subscriptions
+from domain.checksums import customer_faults
+from domain.custom_fields import fitting
 from domain.customers import Customer
 from domain.decimals import ZERO
 from domain.documents import events as e
@@ -22,7 +25,7 @@ from domain.documents.fields import Attachment, DerivedFrom, DocumentFields, Pay
 from domain.entity import Archived, Deleted, FieldRefused, Merged, NotPossible, Unarchived, changed_fields
 from domain.ids import EntityId
 from domain.kinds import Kind
-from domain.lines import Period, with_net_amounts
+from domain.lines import Line, Period, with_net_amounts
 from domain.parties import PaymentTerms, Value
 from domain.rules import RULES
 from domain.work import StillReferred, Work
@@ -42,8 +45,21 @@ def read_fields(kind: Kind, fact: str, fields: Mapping[str, Any]) -> Any:
 
 
 def create(work: Work, kind: Kind, fields: Mapping[str, Any]) -> EntityId:
-    """Make an entity of *kind* from *fields* (JSON values); language and currency default to the account's."""
-    return create_from(work, kind, read_fields(kind, RULES[kind].creation, with_defaults(work, kind, fields)))
+    """Make an entity of *kind* from *fields* (JSON values); language and currency default to the account's.
+
+    A customer's VAT and bank account numbers are checked, as ``change`` does: FieldRefused for a wrong checksum.
+    """
+    made = create_from(work, kind, read_fields(kind, RULES[kind].creation, with_defaults(work, kind, fields)))
+    if kind is Kind.CUSTOMER:
+        _check_numbers(work.get(kind, made), fields)
+    return made
+
+
+def _check_numbers(customer: Customer, fields: Mapping[str, Any]) -> None:
+    """Refuse the first wrong VAT or bank account number among *fields*; what was there before stays as it is."""
+    for fault in customer_faults(customer):
+        if re.split(r"[.\[]", fault.field)[0] in fields:
+            raise fault
 
 
 def with_defaults(work: Work, kind: Kind, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,6 +98,8 @@ def change(work: Work, kind: Kind, id_: EntityId, fields: Mapping[str, Any]) -> 
             _change_lines(work, kind, id_, read_fields(kind, "lines_changed", {**now, **amounts}))
         return
     after = work.record(kind, id_, read_fields(kind, "changed", fields))
+    if kind is Kind.CUSTOMER:
+        _check_numbers(after, fields)
     _check_across(work, kind, after)
 
 
@@ -182,7 +200,8 @@ def issue_as(
 ) -> None:
     """Issue the draft under *number*, which its series or another system gave out."""
     draft: Document = work.get(kind, id_)
-    customer: Customer = work.get(Kind.CUSTOMER, draft.customer)
+    customer: Customer = work.standing(Kind.CUSTOMER, draft.customer)
+    work.check_references(draft)
     seller = draft.seller or work.control.settings.company
     if seller is None:
         raise FieldRefused("seller", "no company details", "the company in the account's settings")
@@ -309,7 +328,8 @@ def convert(work: Work, kind: Kind, id_: EntityId, to: Kind) -> EntityId:
         raise NotPossible(
             kind.value, f"converted to {to.value}", origin.state.value, f"to {' or '.join(possible) or 'nothing'}"
         )
-    values = {name: getattr(origin, name) for name in DocumentFields.__struct_fields__ if name not in _NOT_CARRIED}
+    values = _carried(work, origin, to)
+    del values["seller"], values["buyer"]  # copies, fixed at the issue of each document
     drafted = e.Drafted(
         **values,
         derived_from=(DerivedFrom(document=id_),),
@@ -321,14 +341,43 @@ def convert(work: Work, kind: Kind, id_: EntityId, to: Kind) -> EntityId:
     return made
 
 
+def _carried(work: Work, origin: Document, to: Kind) -> dict[str, Any]:
+    """What a document of kind *to* takes over from *origin*: with what stands for what was merged since, and those
+    custom fields that *to* has as well.
+    """
+    values = {name: getattr(origin, name) for name in DocumentFields.__struct_fields__ if name not in _NOT_CARRIED}
+    layout = work.standing(Kind.LAYOUT, origin.layout) if origin.layout else None
+    return {
+        **values,
+        "customer": work.standing(Kind.CUSTOMER, origin.customer).id,
+        "layout": layout.id if layout is not None and to.value in layout.document_kinds else None,
+        "lines": _carried_lines(work, origin.lines),
+        "custom_fields": fitting(to.value, origin.custom_fields, work.control.defined_fields()),
+    }
+
+
+def _carried_lines(work: Work, lines: Iterable[Line]) -> tuple[Line, ...]:
+    defined = work.control.defined_fields()
+    return tuple(
+        replace(
+            line,
+            item=work.standing(Kind.ITEM, line.item).id if line.item else None,
+            ledger_account=(
+                work.standing(Kind.LEDGER_ACCOUNT, line.ledger_account).id if line.ledger_account else None
+            ),
+            custom_fields=fitting("line", line.custom_fields, defined),
+        )
+        for line in lines
+    )
+
+
 def credit(work: Work, id_: EntityId, *, kind: Kind = Kind.INVOICE) -> EntityId:
     """Draft a credit note over all that an invoice or receipt has left to credit in whole lines. The note's id."""
     origin: Document = work.get(kind, id_)
     if not origin.is_issued:
         raise NotPossible(kind.value, "credited", origin.state.value, "issued")
-    values = {name: getattr(origin, name) for name in DocumentFields.__struct_fields__ if name not in _NOT_CARRIED}
-    values.pop("prepaid")
-    values.pop("preceding_invoices")
+    values = _carried(work, origin, Kind.CREDIT_NOTE)
+    del values["prepaid"], values["preceding_invoices"]
     drafted = e.Drafted(
         **values,
         type_code=TYPE_CODES[Kind.CREDIT_NOTE],
@@ -388,14 +437,15 @@ def invoice_period(work: Work, id_: EntityId) -> EntityId:
             "subscription", "invoiced", f"next due on {start}", f"that day has come; today is {work.today}"
         )
     following = subscriptions.next_period(start, state.interval)
-    customer: Customer = work.get(Kind.CUSTOMER, state.customer)
+    customer: Customer = work.standing(Kind.CUSTOMER, state.customer)
+    layout = work.standing(Kind.LAYOUT, state.layout) if state.layout else None
     drafted = e.Drafted(
-        customer=state.customer,
+        customer=customer.id,
         issue_date=start,
         currency=state.currency,
         language=customer.language,
-        layout=state.layout,
-        lines=with_net_amounts(state.lines, state.currency),
+        layout=layout.id if layout is not None else None,
+        lines=with_net_amounts(_carried_lines(work, state.lines), state.currency),
         payment_terms=state.payment_terms,
         invoicing_period=Period(start=start, end=following - timedelta(days=1)),
         type_code=TYPE_CODES[Kind.INVOICE],

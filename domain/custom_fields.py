@@ -58,6 +58,14 @@ def check_values(kind: str, values: dict[str, str | bool], defined: dict[tuple[s
             raise FieldRefused(f"custom_fields.{key}", repr(value)[:60], _expected(field))
 
 
+def fitting(
+    kind: str, values: dict[str, str | bool], defined: dict[tuple[str, str], CustomField]
+) -> dict[str, str | bool]:
+    """Those of *values* that an entity of *kind* can have too: defined for it, with a value of its type."""
+    fields = {key: defined.get((kind, key)) for key in values}
+    return {key: value for key, value in values.items() if (field := fields[key]) is not None and _fits(field, value)}
+
+
 def _fits(field: CustomField, value: str | bool) -> bool:  # noqa: FBT001 - a yes/no field's value
     if field.type == "yes_no":
         return isinstance(value, bool)

@@ -21,7 +21,7 @@ from domain.entity import FieldRefused, Reference
 from domain.errors import DomainError, StoreError
 from domain.events import encode_data, type_of
 from domain.ids import EntityId, is_canonical, new_id
-from domain.kinds import Kind
+from domain.kinds import DOCUMENT_KINDS, Kind
 from domain.numbering import Series, series
 from domain.parties import Value
 from domain.rules import RULES
@@ -186,6 +186,20 @@ class Work:
             raise EntityUnknown(kind.value, id_)
         return state
 
+    def standing(self, kind: Kind, id_: EntityId) -> Any:
+        """The entity of *kind* that stands for *id_*: itself, or what it was merged into. Raises EntityUnknown."""
+        state = self.get(kind, id_)
+        while state.merged_into:
+            state = self.get(kind, state.merged_into)
+        return state
+
+    def check_references(self, state: Any) -> None:
+        """That all that *state* points to is there, merged or not. Raises ReferenceUnknown."""
+        references = RULES[kind_of(state)].references(state)
+        self._fetch([reference.target for reference in references])
+        for reference in references:
+            self._find_reference(reference)
+
     def record(self, kind: Kind, id_: EntityId, data: Value) -> Any:
         """Decide an event: judged by the kind's rules, folded, and recorded with the rest. The state it leads to."""
         rules = RULES[kind]
@@ -253,14 +267,17 @@ class Work:
         fresh = [reference for reference in references if reference.target not in known]
         self._fetch([reference.target for reference in fresh])
         for reference in fresh:
-            state = self.find(reference.target)
-            kinds = reference.kinds or tuple(kind for kind in Kind if kind.is_document)
-            if state is None or kind_of(state) not in kinds:
-                expected = " or ".join(kind.value for kind in reference.kinds) or "a document"
-                raise ReferenceUnknown(reference.field, reference.target, expected)
-            merged_into = getattr(state, "merged_into", None)
+            merged_into = getattr(self._find_reference(reference), "merged_into", None)
             if merged_into:
                 raise ReferenceUnknown(reference.field, reference.target, f"{merged_into!r}, which it was merged into,")
+
+    def _find_reference(self, reference: Reference) -> Any:
+        state = self.find(reference.target)
+        kinds = reference.kinds or DOCUMENT_KINDS
+        if state is None or kind_of(state) not in kinds:
+            expected = " or ".join(kind.value for kind in reference.kinds) or "a document"
+            raise ReferenceUnknown(reference.field, reference.target, expected)
+        return state
 
     def _check_custom_fields(self, kind: Kind, before: Any | None, after: Any) -> None:
         """That what is set now is defined. What was there before stays, defined or not."""
