@@ -49,7 +49,8 @@ def add_routes(routes: APIRouter, kind: Kind) -> None:
 
 
 def _attach(kind: Kind) -> Callable[..., Response]:
-    def attach(  # noqa: PLR0917 - the names are FastAPI's
+    def attach(
+        *,
         request: Request,
         asking: Inside,
         entity: str,

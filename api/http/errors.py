@@ -8,7 +8,9 @@
     ├── RouteUnknown, FileUnknown             there is nothing at that address (404)
     ├── MethodRefused                         not with that method (405)
     ├── StreamReplaced                        a restore came between; the cursor leads nowhere (410)
+    ├── UploadsFull                           as many archives are kept as may be (409)
     ├── BodyTooLarge                          more bytes than the limit (413)
+    ├── NoRoom                                what is sent cannot be kept (507)
     └── MediaTypeRefused                      a body of another type than is taken (415)
 """
 
@@ -163,3 +165,23 @@ class MediaTypeRefused(HttpRefusal):
 
     def __str__(self) -> str:
         return f"Content-Type: found {self.found or 'none'}; expected {self.expected}"
+
+
+@dataclass(eq=False)
+class UploadsFull(HttpRefusal):
+    """As many archives are kept for the account as may be."""
+
+    code: ClassVar[str] = "http.uploads-full"
+    most: int
+
+    def __str__(self) -> str:
+        return f"{self.most} archives that were sent are kept already; delete one that is no longer needed"
+
+
+class NoRoom(HttpRefusal):
+    """What was sent could not be kept; nothing of it is."""
+
+    code: ClassVar[str] = "http.no-room"
+
+    def __str__(self) -> str:
+        return "what was sent could not be written to disk"

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from api.http import errors as h
 from api.ubl.errors import ImportRefused, TooLarge, UblError
@@ -62,11 +63,17 @@ STATUS: dict[type[CounterfoilError], int] = {
     h.FileUnknown: 404,
     h.MethodRefused: 405,
     h.StreamReplaced: 410,
+    h.UploadsFull: 409,
+    h.NoRoom: 507,
     h.BodyTooLarge: 413,
     h.MediaTypeRefused: 415,
 }
 _HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="counterfoil"'}, 503: {"Retry-After": "5"}}
-_OURS = {500: "something went wrong here; the request id leads to it in the log", 503: "the database does not answer"}
+_OURS = {
+    500: "something went wrong here; the request id leads to it in the log",
+    503: "the database does not answer",
+    507: "there is no room to keep what was sent",
+}
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 _UNKNOWN = re.compile(r"contains unknown field `([^`]+)`")
 _STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
@@ -99,7 +106,8 @@ def install(app: FastAPI) -> None:
 
     def foreign(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException), "that is what it is registered for"
-        return answer(request, _of_http(request, error), headers=dict(error.headers or {}))
+        wrong = _of_http(request, error)
+        return answer(request, wrong, headers={"Allow": wrong.allowed} if isinstance(wrong, h.MethodRefused) else None)
 
     app.add_exception_handler(CounterfoilError, refused)
     app.add_exception_handler(RequestValidationError, invalid)
@@ -108,10 +116,21 @@ def install(app: FastAPI) -> None:
 
 def _of_http(request: Request, error: HTTPException) -> h.HttpRefusal:
     if error.status_code == 405:
-        return h.MethodRefused(request.method, (error.headers or {}).get("Allow", "another method"))
+        return h.MethodRefused(request.method, methods_at(request.app, request.url.path))
     if error.status_code == 404:
         return h.RouteUnknown(request.url.path)
     return h.RequestInvalid("request", str(error.detail))
+
+
+def methods_at(app: FastAPI, path: str) -> str:
+    """The methods that the address *path* takes; the routes are asked through the document that describes them."""
+    found = {
+        method.upper()
+        for template, operations in app.openapi()["paths"].items()
+        if compile_path(template)[0].fullmatch(path)
+        for method in operations
+    }
+    return ", ".join(sorted(found))
 
 
 def answer(request: Request, error: Exception, *, headers: dict[str, str] | None = None) -> Response:

@@ -1,0 +1,79 @@
+"""Backups and archives: take one, list them, download; send one, look into it, restore it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http import files, replies
+from api.http.actions import NoFields
+from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_type, read
+from api.http.caller import Inside
+from api.http.errors import MediaTypeRefused
+from domain.control import ArchiveDownloaded
+from snapshots.backup import take_backup
+
+backups = APIRouter(prefix="/accounts/{account}/backups", tags=["backups"])
+archives = APIRouter(prefix="/accounts/{account}/archives", tags=["archives"])
+
+_ZIP_TYPES = ("application/zip", "application/octet-stream")
+_BINARY = {
+    "requestBody": {"required": True, "content": {_ZIP_TYPES[0]: {"schema": {"type": "string", "format": "binary"}}}}
+}
+
+
+@backups.post("", status_code=201, summary="Take a backup of the account as it is now")
+def take(asking: Inside, fields: OptionalFields) -> Response:
+    """Write an archive of the account at one position; answered once the file is whole and synced."""
+    read(fields, NoFields)
+    target = files.backup_path(asking.settings, asking.access, asking.application.clock())
+    taken = take_backup(asking.application, asking.access, asking.actor, target)
+    known = files.backups(asking.application, asking.settings, asking.access.account)
+    listed = next(one for one in known if one.archive == taken.archive)
+    location = f"/v1/accounts/{asking.access.account}/backups/{taken.archive}"
+    return replies.json(listed, status=201, headers={"Location": location})
+
+
+@backups.get("", summary="List the backups, newest first")
+def list_backups(asking: Inside) -> Response:
+    """The backups that the account's history tells of."""
+    return replies.json({"items": files.backups(asking.application, asking.settings, asking.access.account)})
+
+
+@backups.get("/{archive}", summary="Download a backup")
+def download(asking: Inside, archive: str) -> Response:
+    """The archive's file. That it was downloaded goes on record."""
+    found, file = files.open_backup(asking.application, asking.settings, asking.access.account, archive)
+    try:
+        downloaded = ArchiveDownloaded(archive=archive)
+        asking.application.record_control(asking.access.account, asking.actor, downloaded)
+    except BaseException:
+        file.close()
+        raise
+    return files.download(file, found.file)
+
+
+@archives.post("", status_code=201, summary="Send an archive", openapi_extra=_BINARY)
+async def send(request: Request, asking: Inside) -> Response:
+    """Keep an archive that is sent as the body, to look into it and restore it. Nothing in it is believed yet."""
+    check_not_encoded(request)
+    if media_type(request) not in _ZIP_TYPES:
+        raise MediaTypeRefused(media_type(request), _ZIP_TYPES[0])
+    content = chunks(request, asking.settings.upload_limit_bytes)
+    kept = await files.keep(asking.settings, asking.access.account, content, at=asking.application.clock())
+    location = f"/v1/accounts/{asking.access.account}/archives/{kept.id}"
+    return replies.json(kept, status=201, headers={"Location": location})
+
+
+@archives.get("", summary="List the archives that were sent")
+def list_archives(asking: Inside) -> Response:
+    """The archives that were sent for the account, oldest first."""
+    return replies.json({"items": files.uploads(asking.settings, asking.access.account)})
+
+
+@archives.delete("/{archive}", status_code=204, summary="Delete an archive that was sent")
+def forget(asking: Inside, archive: str) -> Response:
+    """Keep an archive no longer."""
+    files.upload_path(asking.settings, asking.access.account, archive).unlink(missing_ok=True)
+    return replies.nothing()
