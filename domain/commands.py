@@ -6,6 +6,7 @@ Ids of new entities are made here, never taken from a caller. Dates are the sell
 from __future__ import annotations
 
 import calendar
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
@@ -30,6 +31,7 @@ from domain.parties import PaymentTerms, Value
 from domain.rules import RULES
 from domain.work import StillReferred, Work
 
+MAX_ATTACHMENT_BYTES = 32 * 1024 * 1024  # 32 MiB: a command holds it in memory, several times over
 # UNTDID 1001: commercial invoice, credit note (BT-3).
 TYPE_CODES = {Kind.INVOICE: "380", Kind.CREDIT_NOTE: "381"}
 
@@ -87,7 +89,10 @@ def change(work: Work, kind: Kind, id_: EntityId, fields: Mapping[str, Any]) -> 
     """Set *fields* (JSON values; null takes an optional one away). Lines of a document are set as a whole."""
     state = work.get(kind, id_)
     fields = dict(fields)
+    if not fields:
+        return
     if kind.is_document:
+        work.check_open(state.issue_date)
         amounts: dict[str, Any] = {
             name: fields.pop(name) for name in ("lines", "allowances", "charges") if name in fields
         }
@@ -98,6 +103,8 @@ def change(work: Work, kind: Kind, id_: EntityId, fields: Mapping[str, Any]) -> 
             _change_lines(work, kind, id_, read_fields(kind, "lines_changed", {**now, **amounts}))
         return
     after = work.record(kind, id_, read_fields(kind, "changed", fields))
+    if kind is Kind.LEDGER_ACCOUNT and after.number != state.number:
+        _check_children(work, id_, after.number)
     if kind is Kind.CUSTOMER:
         _check_numbers(after, fields)
     _check_across(work, kind, after)
@@ -138,7 +145,9 @@ def unarchive(work: Work, kind: Kind, id_: EntityId) -> None:
 def merge(work: Work, kind: Kind, id_: EntityId, into: EntityId) -> None:
     """Let *into* stand for the entity; it stays for history."""
     work.get(kind, id_)
-    work.get(kind, into)
+    survivor = work.get(kind, into)
+    if kind is Kind.LEDGER_ACCOUNT:
+        _check_children(work, id_, survivor.number)
     work.record(kind, id_, Merged(into=into))
 
 
@@ -149,7 +158,7 @@ def delete(work: Work, kind: Kind, id_: EntityId) -> None:
         work.check_open(state.issue_date)
         work.record(kind, id_, e.DraftDeleted())
         return
-    found = work.reader.referring(tuple(Kind), id_)
+    found = work.referring(id_)
     if found:
         raise StillReferred(kind.value, f"{found[0]} {found[1]}")
     work.record(kind, id_, Deleted())
@@ -162,13 +171,19 @@ def _check_across(work: Work, kind: Kind, state: Any) -> None:
         if not state.number.startswith(parent.number) or state.number == parent.number:
             raise FieldRefused("number", state.number, f"a number that begins with its parent's, {parent.number}")
     if kind is Kind.LAYOUT and layouts.default_keys(state):
-        for raw in work.reader.of_kind(Kind.LAYOUT):
-            other = msgspec.json.decode(raw, type=layouts.Layout)
+        for other in work.all_of(Kind.LAYOUT):
             both = set(layouts.default_keys(other)) & set(layouts.default_keys(state))
             if other.id != state.id and both:
                 raise FieldRefused(
                     "default_for", f"{min(both)}, whose default is {other.name!r}", "one default for each"
                 )
+
+
+def _check_children(work: Work, id_: EntityId, number: str) -> None:
+    """That *number* can be the number above all ledger accounts whose parent is *id_*."""
+    for child in work.all_of(Kind.LEDGER_ACCOUNT):
+        if child.parent == id_ and (not child.number.startswith(number) or child.number == number):
+            raise FieldRefused("number", number, f"a number that {child.number}, whose parent it would be, begins with")
 
 
 # Documents ------------------------------------------------------------------------------------------------------------
@@ -278,8 +293,7 @@ def record(work: Work, kind: Kind, id_: EntityId, fact: str, fields: Mapping[str
     if fact == "payment_registered":
         values.setdefault("id", str(work.new_id()))
     data = read_fields(kind, fact, values)
-    if fact in ("payment_registered", "payment_reversed", "cancelled"):
-        work.check_open(data.date)
+    work.check_open(getattr(data, "date", None))
     work.record(kind, id_, data)
 
 
@@ -376,6 +390,8 @@ def credit(work: Work, id_: EntityId, *, kind: Kind = Kind.INVOICE) -> EntityId:
     origin: Document = work.get(kind, id_)
     if not origin.is_issued:
         raise NotPossible(kind.value, "credited", origin.state.value, "issued")
+    if origin.totals is not None and origin.credited == origin.totals.with_vat:
+        raise NotPossible(kind.value, "credited", origin.state.value, "something is left to credit")
     values = _carried(work, origin, Kind.CREDIT_NOTE)
     del values["prepaid"], values["preceding_invoices"]
     drafted = e.Drafted(
@@ -390,8 +406,15 @@ def credit(work: Work, id_: EntityId, *, kind: Kind = Kind.INVOICE) -> EntityId:
 
 
 def attach(work: Work, kind: Kind, id_: EntityId, attachment: Attachment, content: bytes) -> None:
-    """Add a file to a draft; *content* is kept by its SHA-256, which *attachment* states."""
-    work.get(kind, id_)
+    """Add a file to a draft; *content* is kept by its SHA-256, which *attachment* states. Raises FieldRefused."""
+    work.check_open(work.get(kind, id_).issue_date)
+    if len(content) > MAX_ATTACHMENT_BYTES:
+        raise FieldRefused("size", f"{len(content):,} bytes", f"at most {MAX_ATTACHMENT_BYTES:,}")
+    if attachment.size != len(content):
+        raise FieldRefused("size", str(attachment.size), f"{len(content)}, the bytes that came")
+    digest = hashlib.sha256(content).hexdigest()
+    if attachment.sha256 != digest:
+        raise FieldRefused("sha256", attachment.sha256, f"{digest}, the SHA-256 of the bytes that came")
     work.record(
         kind, id_, e.AttachmentAdded(**{name: getattr(attachment, name) for name in Attachment.__struct_fields__})
     )
@@ -400,7 +423,7 @@ def attach(work: Work, kind: Kind, id_: EntityId, attachment: Attachment, conten
 
 def detach(work: Work, kind: Kind, id_: EntityId, attachment: str) -> None:
     """Take a file off a draft."""
-    work.get(kind, id_)
+    work.check_open(work.get(kind, id_).issue_date)
     work.record(kind, id_, e.AttachmentRemoved(id=attachment))
 
 
@@ -436,7 +459,7 @@ def invoice_period(work: Work, id_: EntityId) -> EntityId:
         raise NotPossible(
             "subscription", "invoiced", f"next due on {start}", f"that day has come; today is {work.today}"
         )
-    following = subscriptions.next_period(start, state.interval)
+    following = subscriptions.next_period(start, state.interval, day=state.day)
     customer: Customer = work.standing(Kind.CUSTOMER, state.customer)
     layout = work.standing(Kind.LAYOUT, state.layout) if state.layout else None
     drafted = e.Drafted(

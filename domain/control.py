@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from enum import StrEnum
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta
@@ -266,6 +267,7 @@ CONTROL_EVENTS: dict[str, type[Value]] = {
     "stream.purged": StreamPurged,
     "archive.downloaded": ArchiveDownloaded,
 }
+_CHANGES_OF_AN_OPEN_ACCOUNT = (Renamed, Closed, SettingsChanged, ModuleEnabled, ModuleDisabled, CustomField)
 CONTROL_TYPES: dict[type[Value], str] = {data: name for name, data in CONTROL_EVENTS.items()}
 _DECODERS = {name: msgspec.json.Decoder(data) for name, data in CONTROL_EVENTS.items()}
 
@@ -332,6 +334,8 @@ def _other_fields(control: Control, kind: str, key: str) -> list[CustomField]:
 
 def admit(control: Control, event: Any) -> None:
     """The rules of an account's own history. Raises NotPossible or FieldRefused."""
+    if control.closed and isinstance(event, _CHANGES_OF_AN_OPEN_ACCOUNT):
+        raise NotPossible("account", "changed", "closed", "it is open")
     match event:
         case AccessGranted():
             if control.member(event.person):
@@ -348,9 +352,9 @@ def admit(control: Control, event: Any) -> None:
         case CustomFieldRemoved():
             _check_field(control, event.kind, event.key)
         case Opened():
-            _check_settings(event.settings.number_formats)
+            _check_settings(event.settings)
     if isinstance(event, SettingsChanged):
-        _check_settings(changed_fields(event).get("number_formats", {}))
+        _check_settings(evolve(control, event).settings)
 
 
 def _check_member(control: Control, event: Any) -> None:
@@ -367,8 +371,12 @@ def _check_field(control: Control, kind: str, key: str) -> None:
         raise FieldRefused("key", key, f"a custom field that is defined for {kind}")
 
 
-def _check_settings(formats: dict[str, str]) -> None:
-    for kind, text in formats.items():
+def _check_settings(settings: SettingsFields) -> None:
+    try:
+        ZoneInfo(settings.time_zone)
+    except (KeyError, ValueError, OSError):  # unknown, no key at all, or a folder of zones
+        raise FieldRefused("time_zone", settings.time_zone, "a time zone such as Europe/Brussels") from None
+    for kind, text in settings.number_formats.items():
         if kind not in DOCUMENT_KINDS:
             raise FieldRefused("number_formats", kind, f"one of {', '.join(one.value for one in DOCUMENT_KINDS)}")
         check_format(text)

@@ -11,7 +11,7 @@ from domain.codes import Country, Unit
 from domain.entity import FieldRefused, Reference, master_data_rules, partial
 from domain.ids import EntityId
 from domain.kinds import Kind
-from domain.lines import Attribute, Classification, CustomFields, Vat
+from domain.lines import Attribute, Classification, CustomFields, Vat, check_vat
 from domain.parties import Identifier, LongText, Name, Value
 
 
@@ -62,6 +62,7 @@ def _references(item: Item) -> list[Reference]:
 def _check(item: Item) -> None:
     if item.net_price < 0:
         raise FieldRefused("net_price", str(item.net_price), "an amount of at least 0 (EN 16931 BR-27)")
+    check_vat("vat", item.vat)
 
 
 RULES = master_data_rules(Kind.ITEM, Item, Created, Changed, _references, check=_check)

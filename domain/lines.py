@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from domain.codes import Country, Unit, VatCategory, minor_unit
 from domain.decimals import HUNDRED, ZERO, round_half_up
+from domain.entity import FieldRefused
 from domain.ids import EntityId
 from domain.parties import Identifier, LongText, Name, Reference, Text, Value
 
@@ -133,6 +134,41 @@ class Totals(Value, frozen=True, kw_only=True):
     paid: Decimal | None = None
     rounding: Decimal | None = None
     due: Decimal
+
+
+def check_vat(field: str, vat: Vat) -> None:
+    """That the rate fits the category (EN 16931 BR-S-05 and its like). Raises FieldRefused."""
+    rate = "no rate" if vat.rate is None else f"{vat.rate} %"
+    match vat.category:
+        case "S":
+            if vat.rate is None or vat.rate <= 0:
+                raise FieldRefused(field, f"category S with {rate}", "a rate above 0 (EN 16931 BR-S-05)")
+        case "L" | "M":
+            if vat.rate is None or vat.rate < 0:
+                raise FieldRefused(field, f"category {vat.category} with {rate}", "a rate of 0 or more")
+        case _:
+            if vat.rate:
+                raise FieldRefused(field, f"category {vat.category} with {rate}", "a rate of 0, or none")
+
+
+def check_lines(lines: Iterable[Line]) -> None:
+    """That each line can stand on a document: its id once, price and base quantity in range. Raises FieldRefused."""
+    seen = set()
+    for line in lines:
+        if line.line_id in seen:
+            raise FieldRefused("lines.line_id", f"{line.line_id!r} twice", "each line's id once")
+        seen.add(line.line_id)
+        if line.price_base_quantity is not None and line.price_base_quantity <= 0:
+            raise FieldRefused("lines.price_base_quantity", str(line.price_base_quantity), "more than 0")
+        if line.net_price < 0:
+            raise FieldRefused("lines.net_price", str(line.net_price), "an amount of at least 0 (EN 16931 BR-27)")
+        check_vat(f"lines[{line.line_id}].vat", line.vat)
+
+
+def check_amount(field: str, amount: Decimal | None, digits: int) -> None:
+    """That *amount* has no more decimals than its currency (EN 16931 BR-DEC-01 and its like). Raises FieldRefused."""
+    if amount is not None and round_half_up(amount, digits) != amount:
+        raise FieldRefused(field, str(amount), f"an amount with at most {digits} decimals")
 
 
 def net_amount(line: Line, digits: int) -> Decimal:

@@ -14,7 +14,7 @@ from domain.codes import Currency
 from domain.entity import FieldRefused, KindRules, NotPossible, Reference, changed_fields, partial
 from domain.ids import EntityId
 from domain.kinds import Kind
-from domain.lines import CustomFields, Line
+from domain.lines import CustomFields, Line, check_lines
 from domain.parties import LongText, PaymentTerms, Value
 
 
@@ -84,10 +84,13 @@ class PeriodInvoiced(Value, frozen=True, kw_only=True):
 
 
 class Subscription(SubscriptionFields, frozen=True):
-    """A subscription as it is; ``invoiced_until`` is the last day that an invoice covers."""
+    """A subscription as it is; ``invoiced_until`` is the last day that an invoice covers, ``day`` the day of the month
+    on which its periods begin where the month has one.
+    """
 
     id: EntityId
     version: int
+    day: int
     state: SubscriptionState = SubscriptionState.ACTIVE
     invoiced_until: date | None = None
 
@@ -111,21 +114,22 @@ _POSSIBLE: dict[type[Value], tuple[SubscriptionState, ...]] = {
 }
 
 
-def next_period(start: date, interval: Interval) -> date:
-    """The first day of the period after the one that begins on *start*; a month's missing day becomes its last."""
+def next_period(start: date, interval: Interval, *, day: int | None = None) -> date:
+    """The first day of the period after the one that begins on *start*: for months, on *day* (default: start's) of the
+    month, or on its last where it is shorter.
+    """
     if interval.unit == "weeks":
         return start + timedelta(weeks=interval.n)
     month = start.month - 1 + interval.n
     year, month = start.year + month // 12, month % 12 + 1
-    return date(year, month, min(start.day, calendar.monthrange(year, month)[1]))
+    return date(year, month, min(day or start.day, calendar.monthrange(year, month)[1]))
 
 
 def evolve(state: Subscription | None, event: Any, entity_id: EntityId, version: int) -> Subscription:
     """The subscription after *event*."""
     if state is None:
-        return Subscription(
-            id=entity_id, version=version, **{name: getattr(event, name) for name in event.__struct_fields__}
-        )
+        fields = {name: getattr(event, name) for name in event.__struct_fields__}
+        return Subscription(id=entity_id, version=version, day=event.next_date.day, **fields)
     changes: dict[str, Any] = {}
     match event:
         case PeriodInvoiced():
@@ -133,12 +137,17 @@ def evolve(state: Subscription | None, event: Any, entity_id: EntityId, version:
         case Paused():
             changes = {"state": SubscriptionState.PAUSED}
         case Resumed():
-            changes = {"state": SubscriptionState.ACTIVE, "next_date": event.next_date or state.next_date}
+            changes = {"state": SubscriptionState.ACTIVE, **_begins_on(event.next_date)}
         case Ended():
             changes = {"state": SubscriptionState.ENDED}
         case _:
             changes = changed_fields(event)
+            changes |= _begins_on(changes.get("next_date"))
     return msgspec.structs.replace(state, version=version, **changes)
+
+
+def _begins_on(next_date: date | None) -> dict[str, Any]:
+    return {"next_date": next_date, "day": next_date.day} if next_date is not None else {}
 
 
 def admit(state: Subscription | None, event: Any) -> None:
@@ -176,6 +185,9 @@ def _check_period(state: Subscription, event: PeriodInvoiced) -> None:
 def _check(state: Subscription) -> None:
     if not state.lines:
         raise FieldRefused("lines", "none", "at least one line")
+    check_lines(state.lines)
+    if any(line.net_amount is not None for line in state.lines):
+        raise FieldRefused("lines.net_amount", "an amount", "none: each invoice computes its own")
     if state.invoiced_until and state.next_date <= state.invoiced_until:
         raise _invoiced_already(state.next_date, state.invoiced_until)
 

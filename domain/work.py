@@ -160,8 +160,6 @@ class Work:
         self._states: dict[EntityId, Any] = {}
         self._absent: set[EntityId] = set()
         self._keep(states)
-        if control.closed:
-            raise AccountClosed
 
     @property
     def reader(self) -> Reader:
@@ -193,6 +191,21 @@ class Work:
             state = self.get(kind, state.merged_into)
         return state
 
+    def all_of(self, kind: Kind) -> list[Any]:
+        """The states of all entities of *kind* that are there, with this command's changes: for kinds with few."""
+        self._keep([(kind.value, state) for state in self._reader.of_kind(kind)], again=False)
+        return [state for state in self._states.values() if kind_of(state) is kind and not is_gone(state)]
+
+    def referring(self, id_: EntityId) -> tuple[str, str] | None:
+        """Kind, and number or id, of something, no draft, that refers to the entity, before this command or now."""
+        for kind, entity in dict.fromkeys((decided.kind, decided.entity) for decided in self.decided):
+            state = self.find(entity)
+            if state is None or getattr(state, "state", None) == "draft":
+                continue
+            if any(reference.target == id_ for reference in RULES[kind].references(state)):
+                return kind.value, getattr(state, "number", None) or entity
+        return self._reader.referring(tuple(Kind), id_)
+
     def check_references(self, state: Any) -> None:
         """That all that *state* points to is there, merged or not. Raises ReferenceUnknown."""
         references = RULES[kind_of(state)].references(state)
@@ -202,6 +215,8 @@ class Work:
 
     def record(self, kind: Kind, id_: EntityId, data: Value) -> Any:
         """Decide an event: judged by the kind's rules, folded, and recorded with the rest. The state it leads to."""
+        if self.control.closed:
+            raise AccountClosed
         rules = RULES[kind]
         before = self.find(id_)
         for path, value in odd_decimals(data):
@@ -257,10 +272,12 @@ class Work:
         self._keep(self._reader.states([id_ for id_ in wanted if is_canonical(id_)]))
         self._absent.update(id_ for id_ in wanted if id_ not in self._states)
 
-    def _keep(self, states: list[tuple[str, str]]) -> None:
+    def _keep(self, states: list[tuple[str, str]], *, again: bool = True) -> None:
+        """Keep what was read; of what is kept already, only *again*."""
         for kind, state in states:
             decoded = decode_state(Kind(kind), state)
-            self._states[decoded.id] = decoded
+            if again or decoded.id not in self._states:
+                self._states[decoded.id] = decoded
 
     def _check_references(self, references: list[Reference], before: list[Reference]) -> None:
         known = {reference.target for reference in before}

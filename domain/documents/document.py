@@ -141,8 +141,9 @@ def _settled(document: Document, version: int, paid: Decimal | None, **changes: 
         state = DocumentState.CREDITED
     else:
         untouched, partly, wholly = _PAID_STATE[document.kind]
-        touched = bool(paid or credits)
-        state = untouched if not touched and due else wholly if not due else partly if paid else untouched
+        # Paid wholly, and then credited in part, it is overpaid: nothing is open.
+        nothing_open = due <= 0 if before.with_vat >= 0 else due >= 0
+        state = wholly if nothing_open else partly if paid else untouched
     return msgspec.structs.replace(
         document,
         version=version,

@@ -26,8 +26,8 @@ class Drafted(DocumentFields, frozen=True, kw_only=True):
 Changed = partial(
     "Changed",
     DocumentFields,
-    without=_AMOUNTS,
-    doc="Fields of the draft changed, lines apart: the whole new value of each.",
+    without=_AMOUNTS | {"derived_from"},
+    doc="Fields of the draft changed, lines and origin apart: the whole new value of each.",
 )
 
 

@@ -8,15 +8,17 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar
 
+import msgspec
+
 from domain.codes import minor_unit
 from domain.decimals import ZERO
 from domain.documents import events as e
 from domain.documents.document import Document, DocumentState, evolve
-from domain.documents.fields import ONLY_FOR
+from domain.documents.fields import ONLY_FOR, DocumentFields
 from domain.entity import FieldRefused, KindRules, NotPossible, Reference, changed_fields
 from domain.errors import DomainError
 from domain.kinds import DOCUMENT_KINDS, Kind
-from domain.lines import Line, net_amount
+from domain.lines import check_amount, check_lines, check_vat, net_amount
 
 _S = DocumentState
 _DRAFT = (_S.DRAFT,)
@@ -86,7 +88,7 @@ def admit(state: Document | None, event: Any, *, kind: Kind) -> None:
         if not isinstance(event, e.Drafted):
             raise NotPossible(kind.value, _fact(event), "not there", "it is there")
         _check_fields(kind, {name: getattr(event, name) for name in ONLY_FOR})
-        _check_lines(event.lines, event.currency)
+        _check_amounts(event, event.currency)
         return
     if isinstance(event, e.Drafted):
         raise NotPossible(kind.value, "drafted", "there already", "it is not there yet")
@@ -113,31 +115,37 @@ def _check_fields(kind: Kind, fields: dict[str, Any]) -> None:
             )
 
 
-def _check_lines(lines: tuple[Line, ...], currency: str) -> None:
+def _check_amounts(of: DocumentFields | e.LinesChanged, currency: str) -> None:
+    """The lines, allowances and charges, and what else is an amount in *currency*."""
     digits = minor_unit(currency)
-    seen = set()
-    for line in lines:
-        if line.line_id in seen:
-            raise FieldRefused("lines.line_id", f"{line.line_id!r} twice", "each line's id once")
-        seen.add(line.line_id)
-        if line.price_base_quantity is not None and line.price_base_quantity <= 0:
-            raise FieldRefused("lines.price_base_quantity", str(line.price_base_quantity), "more than 0")
-        if line.net_price < 0:
-            raise FieldRefused("lines.net_price", str(line.net_price), "an amount of at least 0 (EN 16931 BR-27)")
+    check_lines(of.lines)
+    for line in of.lines:
+        for part in (*line.allowances, *line.charges):
+            check_amount(f"lines[{line.line_id}]: an allowance or charge", part.amount, digits)
         due = net_amount(line, digits)
         if line.net_amount != due:
             raise AmountDiffers(f"lines[{line.line_id}].net_amount", str(line.net_amount), str(due))
+    for name, parts in (("allowances", of.allowances), ("charges", of.charges)):
+        for number, part in enumerate(parts):
+            check_amount(f"{name}[{number}].amount", part.amount, digits)
+            check_vat(f"{name}[{number}].vat", part.vat)
+    if isinstance(of, DocumentFields):
+        check_amount("prepaid", of.prepaid, digits)
+        check_amount("rounding", of.rounding, digits)
 
 
 def _check_changed(state: Document, event: Any) -> None:
     fields = changed_fields(event)
     _check_fields(state.kind, fields)
-    if "currency" in fields:
-        _check_lines(state.lines, fields["currency"])
+    if any(preceding.document == state.id for preceding in fields.get("preceding_invoices", ())):
+        raise FieldRefused("preceding_invoices", state.id, "another document than itself")
+    if not fields.keys().isdisjoint(("currency", "prepaid", "rounding")):
+        changed = msgspec.structs.replace(state, **fields)
+        _check_amounts(changed, changed.currency)
 
 
 def _check_lines_changed(state: Document, event: e.LinesChanged) -> None:
-    _check_lines(event.lines, state.currency)
+    _check_amounts(event, state.currency)
 
 
 def _check_issued(state: Document, event: e.Issued) -> None:
@@ -147,12 +155,12 @@ def _check_issued(state: Document, event: e.Issued) -> None:
     assert expected is not None, "a draft's fold sets its totals"
     if state.kind is Kind.RECEIPT:
         paid = sum((payment.amount for payment in event.payments), ZERO)
-        if not event.payments or paid != expected.with_vat:
-            raise AmountDiffers("payments", f"{paid} paid", f"{expected.with_vat} to pay at once")
-        _check_total("totals.with_vat", event.totals.with_vat, expected.with_vat)
-        _check_total("totals.due", event.totals.due, ZERO)
-        return
-    if event.payments:
+        if not event.payments or paid != expected.due:
+            raise AmountDiffers("payments", f"{paid} paid", f"{expected.due} to pay at once")
+        if len({payment.id for payment in event.payments}) < len(event.payments):
+            raise FieldRefused("payments", "a payment's id twice", "each payment's id once")
+        expected = msgspec.structs.replace(expected, paid=paid, due=ZERO)
+    elif event.payments:
         raise FieldRefused(
             "payments", f"a payment with the issue of a {state.kind.value}", "payments only with a receipt"
         )
@@ -182,6 +190,7 @@ def _within(amount: Decimal, limit: Decimal) -> bool:
 
 def _check_payment(state: Document, event: e.PaymentRegistered) -> None:
     assert state.totals is not None, "an issued document has totals"
+    check_amount("amount", event.amount, minor_unit(state.currency))
     if any(payment.id == event.id for payment in state.payments):
         raise FieldRefused("id", f"payment {event.id} twice", "each payment's id once")
     if not _within(event.amount, state.totals.due):
@@ -196,6 +205,7 @@ def _check_reversal(state: Document, event: e.PaymentReversed) -> None:
 
 def _check_credit(state: Document, event: e.Credited) -> None:
     assert state.totals is not None, "an issued document has totals"
+    check_amount("amount", event.amount, minor_unit(state.currency))
     if not _within(event.amount, state.totals.with_vat - state.credited):
         raise TooMuch("credit", str(event.amount), str(state.totals.with_vat - state.credited))
 
