@@ -225,7 +225,7 @@ def issue_as(
         raise NotPossible(kind.value, "issued", draft.state.value, "draft")
     if kind is Kind.RECEIPT:
         paid = sum((payment.amount for payment in payments), ZERO)
-        totals = replace(totals, paid=paid, due=totals.with_vat - paid)
+        totals = replace(totals, paid=paid, due=totals.due - paid)
     issued = e.Issued(
         number=number,
         issue_date=on,
