@@ -11,7 +11,8 @@
     ├── UploadsFull                           as many archives are kept as may be (409)
     ├── BodyTooLarge                          more bytes than the limit (413)
     ├── NoRoom                                what is sent cannot be kept (507)
-    └── MediaTypeRefused                      a body of another type than is taken (415)
+    ├── MediaTypeRefused                      a body of another type than is taken (415)
+    └── AmountOutOfRange                      figures that nothing can be computed with (422)
 """
 
 from __future__ import annotations
@@ -185,3 +186,12 @@ class NoRoom(HttpRefusal):
 
     def __str__(self) -> str:
         return "what was sent could not be written to disk"
+
+
+class AmountOutOfRange(HttpRefusal):
+    """A figure, or what it comes to with the others, is too large or is no number."""
+
+    code: ClassVar[str] = "http.amount-out-of-range"
+
+    def __str__(self) -> str:
+        return "a quantity, price or amount is out of range; expected at most 15 digits before and 6 after the point"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from decimal import DecimalException
 from typing import Any
 
 import msgspec
@@ -67,6 +68,7 @@ STATUS: dict[type[CounterfoilError], int] = {
     h.NoRoom: 507,
     h.BodyTooLarge: 413,
     h.MediaTypeRefused: 415,
+    h.AmountOutOfRange: 422,
 }
 _HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="counterfoil"'}, 503: {"Retry-After": "5"}}
 _OURS = {
@@ -135,6 +137,8 @@ def methods_at(app: FastAPI, path: str) -> str:
 
 def answer(request: Request, error: Exception, *, headers: dict[str, str] | None = None) -> Response:
     """*error* as a problem. Logs what is our own fault."""
+    if isinstance(error, DecimalException):
+        error = h.AmountOutOfRange()
     request_id = str(request.state.request_id)
     status = status_of(error)
     if status >= 500:
