@@ -24,7 +24,6 @@ from domain.documents.fields import Attachment
 from domain.kinds import Kind
 from domain.work import Work
 
-ATTACHMENT_LIMIT_BYTES = 25 * 1024 * 1024  # held in memory while it is recorded, and no mailbox takes more
 _document = msgspec.json.Decoder(Document).decode
 
 
@@ -33,7 +32,7 @@ async def attached_bytes(request: Request) -> bytes:
     check_not_encoded(request)
     if not media_type(request):
         raise MediaTypeRefused("", "the file's media type")
-    return b"".join([chunk async for chunk in chunks(request, ATTACHMENT_LIMIT_BYTES)])
+    return b"".join([chunk async for chunk in chunks(request, commands.MAX_ATTACHMENT_BYTES)])
 
 
 def add_routes(routes: APIRouter, kind: Kind) -> None:

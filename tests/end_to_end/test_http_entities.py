@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -348,3 +349,28 @@ def test_a_token_says_whose_it_is(visitor: Visitor) -> None:
     me = visitor.http.get("/v1/people/me").json()
 
     assert me == {"id": visitor.person, "email": visitor.email, "name": "An"}
+
+
+@pytest.mark.slow
+def test_of_two_who_saw_the_same_version_one_changes_it(books: AccountOverHttp) -> None:
+    path = f"customers/{books.customer()}"
+
+    def change(who: int) -> int:
+        fields = {"notes": f"van {who}"}
+        return books.ask("PATCH", path, fields, headers={"If-Match": '"1.1"'}).status_code
+
+    with ThreadPoolExecutor(8) as people:
+        answers = sorted(people.map(change, range(8)))
+
+    assert answers == [200] + [412] * 7
+    assert books.get(path).headers["etag"] == '"1.2"'
+
+
+@pytest.mark.slow
+def test_invoices_that_are_issued_at_once_are_numbered_without_a_gap(books: AccountOverHttp) -> None:
+    paths = [books.draft() for _ in range(8)]
+
+    with ThreadPoolExecutor(8) as people:
+        numbers = sorted(people.map(lambda path: books.make(f"{path}/issue")["number"][-5:], paths))
+
+    assert numbers == [f"{number:05}" for number in range(1, 9)]
