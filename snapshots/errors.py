@@ -3,6 +3,7 @@
 ::
 
     ArchiveError
+    ├── ManifestRefused, FormatNewer, FileDiffers, ArchiveNotWritten    what an archive says of itself
     └── ContainerFault              the ZIP itself: refused before anything in it is believed
         ├── NotAZip, EmptyArchive, EndRecordMissing, TrailingBytes, CommentPresent, SeveralDisks, FileCutShort
         ├── ArchiveTooLarge, TooManyEntries, EntryTooLarge, UnpacksTooLarge, RatioTooHigh      (a limit)
@@ -257,3 +258,46 @@ class EntryUnfinished(ArchiveError):
 
     def __str__(self) -> str:
         return f"the archive cannot be completed: the writing of {self.entry} did not end"
+
+
+@dataclass(eq=False)
+class ManifestRefused(ArchiveError):
+    """The manifest is not what a manifest of this format says."""
+
+    code: ClassVar[str] = "archive.manifest"
+    field: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        where = f"manifest.json, {self.field}" if self.field else "manifest.json"
+        return f"{where}: found {self.found}; expected {self.expected}"
+
+
+@dataclass(eq=False)
+class FormatNewer(ArchiveError):
+    """The archive's format is newer than this version knows."""
+
+    code: ClassVar[str] = "archive.format-newer"
+    found: int
+    known: int
+
+    def __str__(self) -> str:
+        return (
+            f"manifest.json, format_version: found {self.found}; this version reads up to {self.known}:"
+            " restore it with a newer version"
+        )
+
+
+@dataclass(eq=False)
+class FileDiffers(ArchiveError):
+    """A file of the archive is not the one that the manifest lists."""
+
+    code: ClassVar[str] = "archive.file-differs"
+    file: str
+    what: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what} {self.found}; the manifest says {self.expected}"

@@ -1,0 +1,139 @@
+"""An archive that is open for reading: its container sound, its manifest read, its files those that are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any, BinaryIO
+
+import msgspec
+
+from domain.events import MAX_LINE_BYTES, LineRefused, check_json
+from snapshots.container import Container, Limits, open_container
+from snapshots.errors import FileDiffers, FormatNewer, ManifestRefused
+from snapshots.manifest import (
+    ATTACHMENTS,
+    FORMAT_VERSION,
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    README,
+    SCHEMAS,
+    SIGNATURE,
+    SNAPSHOT_FILES,
+    TIMELINE,
+    FileListed,
+    Manifest,
+)
+
+READ_BYTES = 1024 * 1024
+
+
+class Archive:
+    """An open archive. Reading a file checks its size and hash against the manifest by its end, not before."""
+
+    def __init__(self, container: Container, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self._container = container
+        self._files = {file.name: file for file in manifest.files}
+
+    def listed(self, name: str) -> FileListed:
+        """What the manifest says of a file."""
+        return self._files[name]
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """A file's bytes. Raises ContainerFault, and FileDiffers once it was read whole."""
+        listed = self._files[name]
+        seen, size = sha256(), 0
+        for chunk in self._container.read_chunks(name, READ_BYTES):
+            seen.update(chunk)
+            size += len(chunk)
+            yield chunk
+        if size != listed.bytes:
+            raise FileDiffers(name, "size", f"{size:,} bytes", f"{listed.bytes:,}")
+        if seen.hexdigest() != listed.sha256:
+            raise FileDiffers(name, "SHA-256", seen.hexdigest(), listed.sha256)
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """A file's whole lines, in blocks of about a megabyte, each line ended by a line feed.
+
+        Raises LineRefused for a line that is too long or a last one without its line feed.
+        """
+        rest = b""
+        for chunk in self.chunks(name):
+            end = chunk.rfind(b"\n") + 1
+            if end:
+                yield rest + chunk[:end]
+                rest = chunk[end:]
+            else:
+                rest += chunk
+            if len(rest) > MAX_LINE_BYTES:
+                raise LineRefused("", f"a line longer than {MAX_LINE_BYTES:,} bytes", f"at most {MAX_LINE_BYTES:,}")
+        if rest:
+            raise LineRefused("", "a last line without a line feed", "each line ended by a line feed")
+
+    def attachments(self) -> list[FileListed]:
+        """The attached files, each named by its SHA-256."""
+        return [file for file in self.manifest.files if file.name.startswith(ATTACHMENTS)]
+
+
+def open_archive(file: BinaryIO, limits: Limits) -> Archive:
+    """The archive in *file*, whose container and manifest are sound. Raises ContainerFault, ManifestRefused, FormatNewer.
+
+    Work on a private copy, or a file that nobody changes meanwhile: it is read several times from this descriptor.
+    """
+    container = open_container(file, limits)
+    names = set(container.names())
+    if MANIFEST not in names:
+        raise ManifestRefused("", "no such file in the archive", "one manifest.json")
+    manifest = read_manifest(container.read(MANIFEST, MAX_MANIFEST_BYTES))
+    _check_files(manifest, names - {MANIFEST, SIGNATURE})
+    return Archive(container, manifest)
+
+
+def read_manifest(raw: bytes) -> Manifest:
+    """The manifest that *raw* says, as format version 1 has it. Raises ManifestRefused, FormatNewer."""
+    try:
+        check_json(raw, most_bytes=MAX_MANIFEST_BYTES)
+    except LineRefused as wrong:
+        raise ManifestRefused(wrong.field, wrong.found, wrong.expected) from None
+    plain: Any = msgspec.json.decode(raw)
+    found = plain.get("format_version")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise ManifestRefused("format_version", repr(found)[:40], f"a whole number from 1 to {FORMAT_VERSION}")
+    if found > FORMAT_VERSION:
+        raise FormatNewer(found, FORMAT_VERSION)
+    try:
+        return msgspec.json.decode(raw, type=Manifest)
+    except msgspec.ValidationError as wrong:
+        reason, _, path = str(wrong).partition(" - at `")
+        field = path.rstrip("`").removeprefix("$.")
+        raise ManifestRefused(field, reason, "a value as docs/archive-format.md says") from None
+
+
+def _check_files(manifest: Manifest, there: set[str]) -> None:
+    listed = [file.name for file in manifest.files]
+    twice = sorted({name for name in listed if listed.count(name) > 1}) if len(set(listed)) < len(listed) else []
+    if twice:
+        raise ManifestRefused("files", f"{twice[0]} twice", "each file once")
+    if missing := sorted(set(listed) - there):
+        raise ManifestRefused("files", f"{missing[0]}, which is not in the archive", "only files that are there")
+    if strange := sorted(there - set(listed)):
+        raise ManifestRefused("files", f"{strange[0]} in the archive, which is not listed", "every file listed")
+    needed = {*SNAPSHOT_FILES.values(), TIMELINE}
+    if absent := sorted(needed - there):
+        raise ManifestRefused("files", f"no {absent[0]}", f"every one of {', '.join(sorted(needed))}")
+    for file in manifest.files:
+        if file.name in needed and file.rows is None:
+            raise ManifestRefused("files.rows", f"none for {file.name}", "the number of its lines")
+        if file.name.startswith(ATTACHMENTS) and file.name != ATTACHMENTS + file.sha256:
+            raise ManifestRefused("files.sha256", f"{file.sha256} for {file.name}", "the hash that its name is")
+        known = file.name in needed or file.name == README or file.name.startswith((ATTACHMENTS, SCHEMAS))
+        if not known:
+            raise ManifestRefused("files", f"{file.name}, which this format does not have", "only files of the format")
+    stated = {kind.value: manifest.counts.get(kind.value, 0) for kind in SNAPSHOT_FILES}
+    rows = {file.name: file.rows for file in manifest.files}
+    for kind, name in SNAPSHOT_FILES.items():
+        if rows[name] != stated[kind.value]:
+            raise ManifestRefused(f"counts.{kind.value}", str(stated[kind.value]), f"the {rows[name]} rows of {name}")
+    if rows[TIMELINE] != manifest.tree_head.size:
+        raise ManifestRefused("tree_head.size", str(manifest.tree_head.size), f"the {rows[TIMELINE]} rows of {TIMELINE}")

@@ -1,0 +1,73 @@
+"""A file without a name that keeps records by partition, so that what must be looked at together can be read together.
+
+An archive's lines come in order of position, but are checked entity by entity. Spooled by a part of the entity's id they
+come back in partitions that fit in memory, whatever the archive's size. The file has no name: a crash leaves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from types import TracebackType
+from typing import Self
+
+_BUFFER_BYTES = 128 * 1024  # a partition's; written when full
+
+
+class Spool:
+    """Bytes by partition, appended in any order, read back whole, a partition at a time."""
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
+        self._file = tempfile.TemporaryFile(buffering=0, prefix="counterfoil-")  # noqa: SIM115 - closed by close
+        self._buffers: list[list[bytes]] = [[] for _ in range(partitions)]
+        self._buffered = [0] * partitions
+        self._pieces: list[list[tuple[int, int]]] = [[] for _ in range(partitions)]
+        self._end = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file's room back."""
+        self._file.close()
+
+    def add(self, partition: int, record: bytes) -> None:
+        """Append *record* to a partition."""
+        self._buffers[partition].append(record)
+        self._buffered[partition] += len(record)
+        if self._buffered[partition] >= _BUFFER_BYTES:
+            self._flush(partition)
+
+    def _flush(self, partition: int) -> None:
+        piece = b"".join(self._buffers[partition])
+        self._buffers[partition].clear()
+        self._buffered[partition] = 0
+        view = memoryview(piece)
+        while view:
+            view = view[self._file.write(view) :]
+        self._pieces[partition].append((self._end, len(piece)))
+        self._end += len(piece)
+
+    def read(self, partition: int) -> bytes:
+        """All that was appended to a partition, in order."""
+        pieces = [_pread(self._file.fileno(), size, offset) for offset, size in self._pieces[partition]]
+        return b"".join(pieces + self._buffers[partition])
+
+
+def _pread(descriptor: int, size: int, offset: int) -> bytes:
+    """Exactly *size* bytes from *offset*: a read may give less than it was asked for."""
+    pieces = []
+    while size:
+        piece = os.pread(descriptor, size, offset)
+        if not piece:
+            raise OSError(f"a spool of ours ends at byte {offset:,}, {size:,} bytes early")
+        pieces.append(piece)
+        size -= len(piece)
+        offset += len(piece)
+    return b"".join(pieces)
