@@ -12,7 +12,7 @@
     ├── BodyTooLarge                          more bytes than the limit (413)
     ├── NoRoom                                what is sent cannot be kept (507)
     ├── MediaTypeRefused                      a body of another type than is taken (415)
-    └── AmountOutOfRange                      figures that nothing can be computed with (422)
+    └── FigureOutOfRange                      amounts or dates that nothing can be computed with (422)
 """
 
 from __future__ import annotations
@@ -188,10 +188,13 @@ class NoRoom(HttpRefusal):
         return "what was sent could not be written to disk"
 
 
-class AmountOutOfRange(HttpRefusal):
-    """A figure, or what it comes to with the others, is too large or is no number."""
+class FigureOutOfRange(HttpRefusal):
+    """An amount or date, or what it comes to with the others, is out of range or is none."""
 
-    code: ClassVar[str] = "http.amount-out-of-range"
+    code: ClassVar[str] = "http.figure-out-of-range"
 
     def __str__(self) -> str:
-        return "a quantity, price or amount is out of range; expected at most 15 digits before and 6 after the point"
+        return (
+            "what the body's figures come to is out of range; expected amounts of at most 15 digits before and 6 after "
+            "the point, and dates up to 9999-12-31"
+        )

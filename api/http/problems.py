@@ -68,7 +68,7 @@ STATUS: dict[type[CounterfoilError], int] = {
     h.NoRoom: 507,
     h.BodyTooLarge: 413,
     h.MediaTypeRefused: 415,
-    h.AmountOutOfRange: 422,
+    h.FigureOutOfRange: 422,
 }
 _HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="counterfoil"'}, 503: {"Retry-After": "5"}}
 _OURS = {
@@ -137,8 +137,8 @@ def methods_at(app: FastAPI, path: str) -> str:
 
 def answer(request: Request, error: Exception, *, headers: dict[str, str] | None = None) -> Response:
     """*error* as a problem. Logs what is our own fault."""
-    if isinstance(error, DecimalException):
-        error = h.AmountOutOfRange()
+    if isinstance(error, (DecimalException, OverflowError)):  # a sum too long, a due date after the year 9999
+        error = h.FigureOutOfRange()
     request_id = str(request.state.request_id)
     status = status_of(error)
     if status >= 500:

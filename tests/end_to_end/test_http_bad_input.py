@@ -17,7 +17,7 @@ from api.http import create_app
 from api.http.tags import to_cursor
 from domain.application import Application
 from domain.store.database import Database
-from tests.fixtures.http_api import LINE, AccountOverHttp, Served, Visitor
+from tests.fixtures.http_api import LINE, SETTINGS, AccountOverHttp, Served, Visitor
 
 JSON = {"Content-Type": "application/json"}
 MIB = 1 << 20
@@ -161,6 +161,20 @@ def test_a_quantity_that_nothing_could_be_computed_with_is_refused(books: Accoun
     line = {**LINE, "quantity": quantity, "net_price": "9" * 15}
 
     assert problem(books.post("invoices", {"customer": books.customer(), "lines": [line]}))[0] == 422
+
+
+def test_a_due_date_after_the_last_year_is_refused(books: AccountOverHttp) -> None:
+    path = books.draft(issue_date="9999-12-31", payment_terms={"days": 30})
+
+    assert problem(books.post(f"{path}/issue"))[:2] == (422, "http.figure-out-of-range")
+    assert "number" not in books.get(path).json()
+
+
+def test_an_account_is_not_called_by_blanks(visitor: Visitor) -> None:
+    answer = visitor.http.post("/v1/accounts", json={"name": "   ", "settings": SETTINGS})
+
+    assert problem(answer) == (422, "domain.field-refused", "/name")
+    assert visitor.http.get("/v1/accounts").json()["items"] == []
 
 
 def test_a_number_with_a_point_is_taken_digit_for_digit(books: AccountOverHttp) -> None:
