@@ -152,10 +152,17 @@ def merge(work: Work, kind: Kind, id_: EntityId, into: EntityId) -> None:
 
 
 def delete(work: Work, kind: Kind, id_: EntityId) -> None:
-    """Delete an entity, a document only as a draft. Raises StillReferred while something but a draft refers to it."""
+    """Delete an entity, a document only as a draft; what it was made from may be converted again then.
+
+    Raises StillReferred while something but a draft refers to an entity that is no document.
+    """
     state = work.get(kind, id_)
     if kind.is_document:
         work.check_open(state.issue_date)
+        for derived in state.derived_from:
+            origin = work.find(derived.document)
+            if origin is not None and any(made.document == id_ for made in origin.converted_to):
+                work.record(origin.kind, origin.id, e.ConversionUndone(document=id_))
         work.record(kind, id_, e.DraftDeleted())
         return
     found = work.referring(id_)
@@ -217,6 +224,7 @@ def issue_as(
     draft: Document = work.get(kind, id_)
     customer: Customer = work.standing(Kind.CUSTOMER, draft.customer)
     work.check_references(draft)
+    _check_origins_issued(work, draft)
     seller = draft.seller or work.control.settings.company
     if seller is None:
         raise FieldRefused("seller", "no company details", "the company in the account's settings")
@@ -239,6 +247,16 @@ def issue_as(
     after = work.record(kind, id_, issued)
     if kind is Kind.CREDIT_NOTE:
         _credit_preceding(work, after)
+
+
+def _check_origins_issued(work: Work, draft: Document) -> None:
+    """That no document that lasts points to one that can still be deleted."""
+    origins = [("derived_from", origin.document) for origin in draft.derived_from]
+    origins += [("preceding_invoices", one.document) for one in draft.preceding_invoices if one.document]
+    for field, id_ in origins:
+        origin: Document | None = work.find(id_)
+        if origin is None or not origin.is_issued:
+            raise FieldRefused(field, f"{id_}, a draft", "documents that are issued")
 
 
 def _due_date(kind: Kind, draft: Document, customer: Customer, on: date) -> date | None:

@@ -193,6 +193,9 @@ def evolve(state: Document | None, event: Any, entity_id: EntityId, version: int
         case e.Converted():
             made = (*state.converted_to, Conversion(document=event.to, kind=event.kind))
             changes = {"converted_to": made, "state": _converted_state(state, event)}
+        case e.ConversionUndone():
+            left = tuple(one for one in state.converted_to if one.document != event.document)
+            changes = {"converted_to": left, "state": _unconverted_state(state, left)}
         case e.Cancelled():
             changes = {"state": DocumentState.CANCELLED}
         case e.AttachmentAdded():
@@ -219,3 +222,14 @@ def _converted_state(state: Document, event: e.Converted) -> DocumentState:
     if state.kind is Kind.QUOTE:
         return DocumentState.CONVERTED
     return DocumentState.INVOICED if event.kind == "invoice" else state.state
+
+
+def _unconverted_state(state: Document, left: tuple[Conversion, ...]) -> DocumentState:
+    """The state that a document was in before the conversion that is undone; *left* are its others."""
+    if state.kind is Kind.QUOTE:
+        return DocumentState.ACCEPTED
+    if any(one.kind == "invoice" for one in left):
+        return DocumentState.INVOICED
+    if not state.deliveries:
+        return DocumentState.ISSUED
+    return DocumentState.PARTLY_DELIVERED if state.deliveries[-1].partly else DocumentState.DELIVERED

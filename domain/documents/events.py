@@ -86,6 +86,12 @@ class Converted(Value, frozen=True, kw_only=True):
     kind: Literal["invoice", "purchase_order", "delivery_note"]
 
 
+class ConversionUndone(Value, frozen=True, kw_only=True):
+    """The draft that was made from it was deleted: it is as before, and may be converted again."""
+
+    document: EntityId
+
+
 class Delivered(Value, frozen=True, kw_only=True):
     """Goods were handed over; ``partly`` when more is to come."""
 
@@ -152,6 +158,7 @@ _OF_ALL: dict[str, type[Value]] = {
     "draft_deleted": DraftDeleted,
 }
 _PAID: dict[str, type[Value]] = {"payment_registered": PaymentRegistered, "payment_reversed": PaymentReversed}
+_CONVERTED: dict[str, type[Value]] = {"converted": Converted, "conversion_undone": ConversionUndone}
 
 EVENTS: dict[Kind, dict[str, type[Value]]] = {
     Kind.INVOICE: {**_OF_ALL, **_PAID, "credited": Credited, "reminded": Reminded},
@@ -161,9 +168,9 @@ EVENTS: dict[Kind, dict[str, type[Value]]] = {
         "accepted": Accepted,
         "declined": Declined,
         "expired": Expired,
-        "converted": Converted,
+        **_CONVERTED,
     },
-    Kind.PURCHASE_ORDER: {**_OF_ALL, "delivered": Delivered, "converted": Converted, "cancelled": Cancelled},
-    Kind.DELIVERY_NOTE: {**_OF_ALL, "delivered": Delivered, "converted": Converted, "cancelled": Cancelled},
+    Kind.PURCHASE_ORDER: {**_OF_ALL, "delivered": Delivered, **_CONVERTED, "cancelled": Cancelled},
+    Kind.DELIVERY_NOTE: {**_OF_ALL, "delivered": Delivered, **_CONVERTED, "cancelled": Cancelled},
     Kind.RECEIPT: {**_OF_ALL, "credited": Credited},
 }

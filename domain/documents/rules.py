@@ -52,6 +52,11 @@ POSSIBLE: dict[type[Any], dict[Kind, tuple[DocumentState, ...]]] = {
         Kind.PURCHASE_ORDER: (_S.ISSUED, _S.PARTLY_DELIVERED, _S.DELIVERED),
         Kind.DELIVERY_NOTE: (_S.DELIVERED,),
     },
+    e.ConversionUndone: {
+        Kind.QUOTE: (_S.CONVERTED,),
+        Kind.PURCHASE_ORDER: (_S.ISSUED, _S.PARTLY_DELIVERED, _S.DELIVERED, _S.INVOICED),
+        Kind.DELIVERY_NOTE: (_S.INVOICED,),
+    },
     e.Cancelled: {Kind.PURCHASE_ORDER: (_S.ISSUED,), Kind.DELIVERY_NOTE: (_S.ISSUED,)},
 }
 
@@ -230,6 +235,11 @@ def _check_expiry(state: Document, event: e.Expired) -> None:
         raise FieldRefused("date", event.date.isoformat(), f"a day after {state.valid_until or 'a valid_until'}")
 
 
+def _check_conversion_undone(state: Document, event: e.ConversionUndone) -> None:
+    if all(made.document != event.document for made in state.converted_to):
+        raise FieldRefused("document", event.document, "a document that was made from this one")
+
+
 _CHECKS: dict[type[Any], Callable[[Document, Any], None]] = {
     e.Changed: _check_changed,
     e.LinesChanged: _check_lines_changed,
@@ -241,6 +251,7 @@ _CHECKS: dict[type[Any], Callable[[Document, Any], None]] = {
     e.AttachmentRemoved: _check_attachment_removed,
     e.Accepted: _check_acceptance,
     e.Expired: _check_expiry,
+    e.ConversionUndone: _check_conversion_undone,
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from domain import commands
 from domain.control import CustomFieldDefined
-from domain.entity import NotPossible
+from domain.entity import FieldRefused, NotPossible
 from domain.ids import EntityId
 from domain.kinds import DOCUMENT_KINDS, Kind
 from tests.notebook import Notebook, line
@@ -63,6 +63,21 @@ def test_a_document_becomes_nothing_else(kind: Kind, to: Kind) -> None:
     assert [document.id for document in documents(book)] == [origin]
 
 
+@pytest.mark.parametrize(("kind", "step", "to"), CONVERSIONS)
+def test_a_deleted_draft_leaves_what_it_was_made_from_as_before(kind: Kind, step: str | None, to: Kind) -> None:
+    book = Notebook()
+    origin = book.issued(kind)
+    if step is not None:
+        book.record(kind, origin, step)
+    before = book.entities[origin].state
+
+    made = convert(book, kind, origin, to)
+    book.run(lambda work: commands.delete(work, to, made))
+
+    assert (book.entities[origin].state, book.entities[origin].converted_to) == (before, ())
+    convert(book, kind, origin, to)
+
+
 def documents(book: Notebook) -> list[Any]:
     return [state for state in book.entities.values() if hasattr(state, "derived_from")]
 
@@ -70,8 +85,8 @@ def documents(book: Notebook) -> list[Any]:
 def test_a_custom_field_goes_along_where_the_other_kind_has_it() -> None:
     book = Notebook()
     for kind in ("quote", "invoice"):
-        book.tell(field(kind, "both"))
-    book.tell(field("quote", "quote_only"))
+        book.tell(defined(kind, "both"))
+    book.tell(defined("quote", "quote_only"))
     quote = book.issued(Kind.QUOTE, custom_fields={"both": "a", "quote_only": "b"})
     book.record(Kind.QUOTE, quote, "accepted")
 
@@ -80,7 +95,7 @@ def test_a_custom_field_goes_along_where_the_other_kind_has_it() -> None:
     assert book.entities[invoice].custom_fields == {"both": "a"}
 
 
-def field(kind: str, key: str) -> Any:
+def defined(kind: str, key: str) -> Any:
     return CustomFieldDefined(kind=kind, key=key, label=key, type="text")  # type: ignore[arg-type]
 
 
@@ -110,6 +125,16 @@ def test_a_credit_note_over_all_takes_a_document_back(kind: Kind, state: str) ->
     assert [(one.document, one.number) for one in taking.preceding_invoices] == [(origin, credited.number)]
     with pytest.raises(NotPossible, match="left to credit"):
         book.run(lambda work: commands.credit(work, origin, kind=kind))
+
+
+@pytest.mark.parametrize("field", ["derived_from", "preceding_invoices"])
+def test_no_issued_document_points_to_a_draft(field: str) -> None:
+    book = Notebook()
+    draft = book.create(Kind.INVOICE)
+    other = book.create(Kind.CREDIT_NOTE, **{field: [{"document": draft}]})
+
+    with pytest.raises(FieldRefused, match="draft"):
+        book.issue(Kind.CREDIT_NOTE, other)
 
 
 def test_a_draft_is_not_credited() -> None:

@@ -11,13 +11,14 @@ import pytest
 from domain import commands
 from domain.documents import DocumentState
 from domain.documents.fields import Attachment
-from domain.entity import NotPossible
+from domain.entity import FieldRefused, NotPossible
 from domain.ids import EntityId
 from domain.kinds import DOCUMENT_KINDS, Kind
 from domain.rules import RULES
 from tests.notebook import Notebook, line
 
 NOTHING = "5f" * 32
+NOBODY = "01960000-0000-7000-8000-0000000000aa"
 DRAFT_FACTS = frozenset(
     {"changed", "lines_changed", "issued", "attachment_added", "attachment_removed", "draft_deleted"}
 )
@@ -44,15 +45,15 @@ DIAGRAM: dict[Kind, dict[str, set[str]]] = {
         "accepted": {"sent", "converted"},
         "declined": {"sent"},
         "expired": {"sent"},
-        "converted": {"sent"},
+        "converted": {"sent", "conversion_undone"},
         "deleted": set(),
     },
     Kind.PURCHASE_ORDER: {
         "draft": set(DRAFT_FACTS),
-        "issued": {"sent", "delivered", "converted", "cancelled"},
-        "partly_delivered": {"sent", "delivered", "converted"},
-        "delivered": {"sent", "converted"},
-        "invoiced": {"sent"},
+        "issued": {"sent", "delivered", "converted", "conversion_undone", "cancelled"},
+        "partly_delivered": {"sent", "delivered", "converted", "conversion_undone"},
+        "delivered": {"sent", "converted", "conversion_undone"},
+        "invoiced": {"sent", "conversion_undone"},
         "cancelled": set(),
         "deleted": set(),
     },
@@ -60,7 +61,7 @@ DIAGRAM: dict[Kind, dict[str, set[str]]] = {
         "draft": set(DRAFT_FACTS),
         "issued": {"sent", "delivered", "cancelled"},
         "delivered": {"sent", "converted"},
-        "invoiced": {"sent"},
+        "invoiced": {"sent", "conversion_undone"},
         "cancelled": set(),
         "deleted": set(),
     },
@@ -153,6 +154,7 @@ def event_for(book: Notebook, kind: Kind, fact: str, state: Any) -> Any:
         "credited": {"by": "01960000-0000-7000-8000-0000000000aa", "amount": "0.50"},
         "reminded": {"level": 1, "date": day},
         "converted": {"to": "01960000-0000-7000-8000-0000000000aa", "kind": "invoice"},
+        "conversion_undone": {"document": state.converted_to[0].document if state.converted_to else NOBODY},
         "expired": {"date": str(book.today.replace(year=2030))},
     }
     given = fields.get(fact, {"date": day})
@@ -171,6 +173,9 @@ def is_possible(kind: Kind, state: Any, event: Any) -> bool:
         RULES[kind].admit(state, event)
     except NotPossible:
         return False
+    except FieldRefused:
+        # The state would allow it, but nothing was made from this very document.
+        return type(event).__name__ == "ConversionUndone"
     return True
 
 
