@@ -77,7 +77,7 @@ class Archive:
 
 
 def open_archive(file: BinaryIO, limits: Limits) -> Archive:
-    """The archive in *file*, whose container and manifest are sound. Raises ContainerFault, ManifestRefused, FormatNewer.
+    """The archive in *file*, its container and manifest sound. Raises ContainerFault, ManifestRefused, FormatNewer.
 
     Work on a private copy, or a file that nobody changes meanwhile: it is read several times from this descriptor.
     """
@@ -136,4 +136,6 @@ def _check_files(manifest: Manifest, there: set[str]) -> None:
         if rows[name] != stated[kind.value]:
             raise ManifestRefused(f"counts.{kind.value}", str(stated[kind.value]), f"the {rows[name]} rows of {name}")
     if rows[TIMELINE] != manifest.tree_head.size:
-        raise ManifestRefused("tree_head.size", str(manifest.tree_head.size), f"the {rows[TIMELINE]} rows of {TIMELINE}")
+        raise ManifestRefused(
+            "tree_head.size", str(manifest.tree_head.size), f"the {rows[TIMELINE]} rows of {TIMELINE}"
+        )

@@ -1,14 +1,14 @@
 """Checking an archive's entities: each one's events against the rules, and its snapshot against their fold.
 
 Works on one partition of the archive at a time: all lines of the entities whose ids fall into it. A pure function of
-bytes, so that partitions can be checked by several processes. What must be checked across entities (references, numbers)
-comes out as keys, to be spooled and looked at again by target.
+bytes, so that partitions can be checked by several processes. What must be checked across entities (references,
+numbers) comes out as keys, to be spooled and looked at again by target.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from hashlib import md5
 from typing import Any, NamedTuple
 
@@ -37,13 +37,14 @@ class PartitionInput(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """An entity that is sound: its fold, where its last event stands, and its snapshot line (empty when it is gone)."""
+    """An entity that is sound: its fold, where its last event stands, and the line that says its state."""
 
     id: EntityId
     kind: Kind
     position: int
     state: Any
     line: bytes
+    is_gone: bool
 
     @property
     def digest(self) -> str:
@@ -58,7 +59,7 @@ class PartitionChecked(NamedTuple):
     faults: Faults
 
 
-def check_partition(given: PartitionInput, *, leave_out: frozenset[str] = frozenset()) -> PartitionChecked:
+def check_partition(given: PartitionInput, *, leave_out: Container[str] = ()) -> PartitionChecked:
     """The partition's sound entities, and what is wrong with the others. Those of *leave_out* are not looked at."""
     faults = Faults()
     folded = _fold(_events(given, faults), faults, leave_out)
@@ -68,10 +69,11 @@ def check_partition(given: PartitionInput, *, leave_out: frozenset[str] = frozen
         found = snapshots.pop(id_, None)
         if id_ in faults.entities:
             continue
-        line = b"" if is_gone(state) else _encode(state)
-        fault = _compare(id_, position, state, line, found)
+        line = _encode(state)
+        gone = is_gone(state)
+        fault = _compare(id_, position, state, b"" if gone else line, found)
         if fault is None:
-            entities.append(Checked(id_, kind_of(state), position, state, line))
+            entities.append(Checked(id_, kind_of(state), position, state, line, gone))
         else:
             faults.add(fault)
     for id_, found in snapshots.items():
@@ -131,7 +133,7 @@ def _seeming_entity(raw: bytes) -> str | None:
 
 
 def _fold(
-    events: Iterable[tuple[int, Event]], faults: Faults, leave_out: frozenset[str]
+    events: Iterable[tuple[int, Event]], faults: Faults, leave_out: Container[str]
 ) -> dict[EntityId, tuple[int, Any]]:
     """Each entity's last position and state; what breaks a rule is noted, and its entity goes no further."""
     folded: dict[EntityId, tuple[int, Any]] = {}
@@ -141,7 +143,7 @@ def _fold(
         if id_ in faults.entities or id_ in leave_out:
             continue
         before = folded.get(id_)
-        state = before[1] if before else None
+        state: Any = before[1] if before else None
         version = state.version + 1 if before else 1
         rules = event.rules
         if event.version != version:
@@ -171,7 +173,7 @@ def _fold(
     return folded
 
 
-def _snapshots(given: PartitionInput, faults: Faults, leave_out: frozenset[str]) -> dict[EntityId, _Found]:
+def _snapshots(given: PartitionInput, faults: Faults, leave_out: Container[str]) -> dict[EntityId, _Found]:
     found: dict[EntityId, _Found] = {}
     for kind, (lines, numbers) in given.snapshots.items():
         line_numbers = array("Q")
@@ -235,20 +237,31 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def unique_keys(checked: Checked) -> list[str]:
+def unique_keys(kind: Kind, state: Any) -> list[str]:
     """What no other entity of the account may have: number per kind, default layout per document kind and language."""
-    number = RULES[checked.kind].number(checked.state)
-    keys = [f"{checked.kind.value} number {number}"] if number is not None else []
-    if isinstance(checked.state, Layout):
-        keys += [f"default layout for {key}" for key in default_keys(checked.state)]
+    number = RULES[kind].number(state)
+    keys = [f"{kind.value} number {number!r}"] if number is not None else []
+    if isinstance(state, Layout):
+        keys += [f"default layout for {key}" for key in default_keys(state)]
     return keys
+
+
+def match_keys(kind: Kind, state: Any) -> list[str]:
+    """By what an entity of another account is taken for the same thing: a layout's name, a customer's VAT number."""
+    if is_gone(state) or getattr(state, "merged_into", None):
+        return []
+    if isinstance(state, Layout):
+        return [f"{kind.value} named {state.name!r}"]
+    if kind is Kind.CUSTOMER and state.party.vat_identifier:
+        return [f"{kind.value} with VAT number {state.party.vat_identifier!r}"]
+    return []
 
 
 def add_totals(totaller: Totaller, entities: Iterable[Checked]) -> None:
     """Add the entities that are there to *totaller*."""
     by_kind: dict[Kind, list[bytes]] = {}
     for entity in entities:
-        if entity.line:
+        if not entity.is_gone:
             by_kind.setdefault(entity.kind, []).append(entity.line)
     for kind, lines in by_kind.items():
         totaller.add(kind, b"\n".join(lines) + b"\n")

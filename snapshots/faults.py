@@ -1,4 +1,4 @@
-"""What is wrong with an archive's lines: each with file, line, field and reason; all counted, the first 1,000 in full."""
+"""What is wrong with an archive's lines: each with file, line, field, reason; all counted, the first 1,000 in full."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A file without a name that keeps records by partition, so that what must be looked at together can be read together.
 
-An archive's lines come in order of position, but are checked entity by entity. Spooled by a part of the entity's id they
-come back in partitions that fit in memory, whatever the archive's size. The file has no name: a crash leaves nothing.
+An archive's lines come in order of position, but are checked entity by entity. Spooled by a part of the entity's id
+they come back in partitions that fit in memory, whatever the archive's size. The file has no name: a crash leaves
+nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import tempfile
 from types import TracebackType
 from typing import Self
 
-_BUFFER_BYTES = 128 * 1024  # a partition's; written when full
+_BUFFER_BYTES = 2 * 1024 * 1024  # of all partitions together; written when full
 
 
 class Spool:
@@ -21,7 +22,7 @@ class Spool:
         self.partitions = partitions
         self._file = tempfile.TemporaryFile(buffering=0, prefix="counterfoil-")  # noqa: SIM115 - closed by close
         self._buffers: list[list[bytes]] = [[] for _ in range(partitions)]
-        self._buffered = [0] * partitions
+        self._buffered = 0
         self._pieces: list[list[tuple[int, int]]] = [[] for _ in range(partitions)]
         self._end = 0
 
@@ -40,19 +41,23 @@ class Spool:
     def add(self, partition: int, record: bytes) -> None:
         """Append *record* to a partition."""
         self._buffers[partition].append(record)
-        self._buffered[partition] += len(record)
-        if self._buffered[partition] >= _BUFFER_BYTES:
-            self._flush(partition)
+        self._buffered += len(record)
+        if self._buffered >= _BUFFER_BYTES:
+            self._flush()
 
-    def _flush(self, partition: int) -> None:
-        piece = b"".join(self._buffers[partition])
-        self._buffers[partition].clear()
-        self._buffered[partition] = 0
-        view = memoryview(piece)
+    def _flush(self) -> None:
+        pieces = []
+        for partition, buffer in enumerate(self._buffers):
+            if buffer:
+                piece = b"".join(buffer)
+                buffer.clear()
+                pieces.append(piece)
+                self._pieces[partition].append((self._end, len(piece)))
+                self._end += len(piece)
+        self._buffered = 0
+        view = memoryview(b"".join(pieces))
         while view:
             view = view[self._file.write(view) :]
-        self._pieces[partition].append((self._end, len(piece)))
-        self._end += len(piece)
 
     def read(self, partition: int) -> bytes:
         """All that was appended to a partition, in order."""

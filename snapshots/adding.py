@@ -1,0 +1,154 @@
+"""What ``add`` does about things that account and archive both have under different ids.
+
+Ledger accounts and items with the same number, and layouts with the same name, are the same thing: the added one is
+merged into the account's own, by an event of the restoring person. A customer's number that is taken is left off; a
+layout is no default beside the account's default. A document number is never changed: that is a clash.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from domain import customers, layouts
+from domain.application import Actor
+from domain.entity import Merged
+from domain.events import encode_data, line, type_of, written_time
+from domain.ids import EntityId
+from domain.kinds import Kind
+from domain.parties import Value
+from domain.rules import RULES
+from domain.tree import Frontier, leaf_hash
+from domain.tree import append as append_leaves
+from projections.control_totals import Totaller
+from snapshots.building import StreamBuilder
+from snapshots.checking import Checked, add_totals
+from snapshots.examination import ENVELOPE
+from snapshots.faults import Fault
+from snapshots.manifest import SNAPSHOT_FILES
+from snapshots.report import Matched
+
+CLASH = "restore.numbers-clash"
+Clash = tuple[str, str, str]
+
+_SAME = {"item number": Kind.ITEM, "ledger_account number": Kind.LEDGER_ACCOUNT, "layout named": Kind.LAYOUT}
+_encode = msgspec.json.Encoder().encode
+
+
+class Adjustments(NamedTuple):
+    """Events that follow added entities into the account, and what the report says of them."""
+
+    events: dict[str, list[Value]]
+    matched: list[Matched]
+    doubles: list[Matched]
+
+
+def number_clashes(clashes: list[Clash]) -> list[Fault]:
+    """A fault for each document number that archive and account have under different documents."""
+    faults = []
+    for key, added, own in clashes:
+        kind = next((kind for kind in Kind if kind.is_document and key.startswith(f"{kind.value} number ")), None)
+        if kind is not None:
+            reason = f"{key}: the archive has it on {added}, the account on {own}; expected it on one document"
+            faults.append(Fault(code=CLASH, file=SNAPSHOT_FILES[kind], field="number", entity=added, reason=reason))
+    return faults
+
+
+def adjustments(clashes: list[Clash], added: set[str]) -> Adjustments:
+    """What is done about the clashes of entities that are *added*."""
+    made = Adjustments({}, [], [])
+    merged = {id_ for key, id_, _ in clashes if _same_kind(key) is not None}
+    for key, id_, own in clashes:
+        if id_ not in added:
+            continue
+        kind = _same_kind(key)
+        if kind is not None:
+            if not any(isinstance(event, Merged) for event in made.events.get(id_, ())):
+                made.events.setdefault(id_, []).append(Merged(into=EntityId(own)))
+                made.matched.append(Matched(kind=kind.value, id=id_, key=key, into=own))
+        elif key.startswith("default layout for ") and id_ not in merged:
+            changed = layouts.Changed(default_for=())
+            made.events.setdefault(id_, []).append(changed)
+            made.matched.append(Matched(kind="layout", id=id_, key=key, into=own))
+        elif key.startswith("customer number "):
+            made.events.setdefault(id_, []).append(customers.Changed(number=None))
+            made.matched.append(Matched(kind="customer", id=id_, key=key, into=own))
+        elif key.startswith("customer with "):
+            made.doubles.append(Matched(kind="customer", id=id_, key=key, into=own))
+    return made
+
+
+def _same_kind(key: str) -> Kind | None:
+    return next((kind for start, kind in _SAME.items() if key.startswith(start)), None)
+
+
+class AddedSink:
+    """Hands what is added to a builder, and after it the events that adjust it; adds all of it to *totaller*."""
+
+    def __init__(
+        self,
+        builder: StreamBuilder | None,
+        events: dict[str, list[Value]],
+        *,
+        totaller: Totaller,
+        actor: Actor,
+        at: datetime,
+    ) -> None:
+        self._builder = builder
+        self._events = events
+        self._actor = actor
+        self._at = written_time(at)
+        self._held: list[Checked] = []
+        self._totaller = totaller
+
+    def lines(self, first_position: int, envelopes: list[Any], leaves: list[bytes]) -> None:
+        """Lines that are added, as they are."""
+        if self._builder is not None:
+            self._builder.lines(first_position, envelopes, leaves)
+
+    def entities(self, entities: list[Checked]) -> None:
+        """Entities that are added; those with adjustments wait for them."""
+        free = [entity for entity in entities if entity.id not in self._events]
+        self._held += [entity for entity in entities if entity.id in self._events]
+        self._hand_on(free)
+
+    def finish(self, frontier: Frontier) -> Frontier:
+        """Add the adjusting events after all lines. The log with them."""
+        envelopes: list[Any] = []
+        leaves: list[bytes] = []
+        adjusted = []
+        for entity in self._held:
+            state = entity.state
+            for data in self._events[entity.id]:
+                RULES[entity.kind].admit(state, data)
+                state = RULES[entity.kind].evolve(state, data, entity.id, state.version + 1)
+                written = self._line(entity, data, state.version)
+                match = ENVELOPE.fullmatch(written + b"\n")
+                assert match is not None, "a line of ours is written as lines are"
+                envelopes.append(match.groups())
+                leaves.append(leaf_hash(written))
+            position = frontier.size + len(envelopes)
+            adjusted.append(entity._replace(state=state, position=position, line=_encode(state)))
+        if self._builder is not None and envelopes:
+            self._builder.lines(frontier.size + 1, envelopes, leaves)
+        self._hand_on(adjusted)
+        return append_leaves(frontier, leaves)
+
+    def _line(self, entity: Checked, data: Value, version: int) -> bytes:
+        return line(
+            type_name=type_of(entity.kind, data),
+            entity=entity.id,
+            version=version,
+            # Never before the entity's last event: a clock may go back, an entity's times do not.
+            at=self._at,
+            actor=self._actor.name,
+            via="restore",
+            data=encode_data(data),
+        )
+
+    def _hand_on(self, entities: list[Checked]) -> None:
+        add_totals(self._totaller, entities)
+        if self._builder is not None and entities:
+            self._builder.entities(entities)

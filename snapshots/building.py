@@ -1,0 +1,186 @@
+"""Building a fresh stream beside the live one: rows by COPY, in batches, under a role that may only insert.
+
+Nobody else sees the stream until it is swapped in. A builder holds a lock of its session on it; a stream whose builder
+is gone is abandoned, and its rows are swept by whoever builds for the account next, or by the service when it starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg import Connection, Copy
+from psycopg.copy import QueuedLibpqWriter
+
+from domain.application import Actor
+from domain.ids import AccountId
+from domain.rules import RULES
+from domain.store.database import BUILDER, PURGER, Database, Row, set_account
+from domain.store.statements import statements
+from snapshots.checking import Checked
+
+SQL = statements("snapshots", "restore.sql")
+ROWS_A_BATCH = 50_000  # one transaction each: about 40 MB, a second's work
+
+
+def begin_stream(database: Database, account: AccountId, actor: Actor, at: datetime) -> int:
+    """A fresh stream of the account, ``building``. Its number, never given before."""
+    with database.transaction(account) as connection:
+        connection.execute(SQL["lock_account"], {"account": account})
+        parameters = {"account": account, "at": at, "by": actor.name}
+        row = connection.execute(SQL["insert_building_stream"], parameters).fetchone()
+    assert row is not None, "an account has streams"
+    return int(row[0])
+
+
+@contextmanager
+def builder(database: Database, account: AccountId, stream: int) -> Iterator[StreamBuilder]:
+    """Who fills the stream. When the ``with`` ends badly, the stream is abandoned and its rows are swept."""
+    with database.session(BUILDER) as owner:
+        owner.execute(SQL["lock_builder"], {"account": account, "stream": stream})
+        try:
+            with StreamBuilder(owner, account, stream) as made:
+                yield made
+        except BaseException:
+            _sweep(database, account, stream)
+            raise
+
+
+class StreamBuilder:
+    """Takes lines and entities in the order of their coming; what was taken is counted, for the swap to compare."""
+
+    def __init__(self, connection: Connection[Row], account: AccountId, stream: int) -> None:
+        self.stream = stream
+        self.sent_events = 0
+        self.sent_entities = 0
+        self._connection = connection
+        self._account = account
+        self._prefix = f"{account}\t{stream}\t".encode()
+        self._stack = ExitStack()
+        self._copy: Copy | None = None
+        self._statement = ""
+        self._in_batch = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def finish(self) -> None:
+        """Commit what was taken last."""
+        self._stack.close()
+        self._copy = None
+
+    def lines(self, first_position: int, envelopes: list[Any], leaves: list[bytes]) -> None:
+        """Lines as the log has them, from *first_position* on."""
+        prefix = self._prefix
+        rows = b"".join(
+            [
+                b"%b%d\t%b\t%b\t%b\t%b\t%b\t%b\t%b\t%b\t\\\\x%b\n"
+                % (
+                    prefix,
+                    position,
+                    parts[2],
+                    parts[4],
+                    parts[0],
+                    parts[1],
+                    parts[5],
+                    parts[6],
+                    parts[7],
+                    parts[8],
+                    leaf,
+                )
+                for position, parts, leaf in zip(
+                    range(first_position, first_position + len(envelopes)),
+                    _escaped(envelopes),
+                    [leaf.hex().encode() for leaf in leaves],
+                    strict=True,
+                )
+            ]
+        )
+        self._write("copy_events", rows, len(envelopes))
+        self.sent_events += len(envelopes)
+
+    def entities(self, entities: list[Checked]) -> None:
+        """Entities with the position of their last event, and their snapshot lines."""
+        rows = []
+        for entity in entities:
+            number = RULES[entity.kind].number(entity.state)
+            rows.append(
+                b"%b%b\t%d\t%d\t%b\t%b\t%b\t%b\n"
+                % (
+                    self._prefix,
+                    entity.id.encode(),
+                    entity.state.version,
+                    entity.position,
+                    b"t" if entity.is_gone else b"f",
+                    entity.kind.value.encode(),
+                    b"\\N" if number is None else _text(number.encode()),
+                    _text(entity.line),
+                )
+            )
+        self._write("copy_entities", b"".join(rows), len(rows))
+        self.sent_entities += len(rows)
+
+    def _write(self, statement: str, rows: bytes, count: int) -> None:
+        if not count:
+            return
+        if self._copy is None or self._statement != statement or self._in_batch >= ROWS_A_BATCH:
+            self.finish()
+            cursor = self._stack.enter_context(self._connection.cursor())
+            # The queue lets the next rows be made while the server takes the last: 9.0 s became 6.6 s for 500,000.
+            self._copy = self._stack.enter_context(cursor.copy(SQL[statement], writer=QueuedLibpqWriter(cursor)))
+            self._statement = statement
+            self._in_batch = 0
+        self._copy.write(rows)
+        self._in_batch += count
+
+
+def _text(value: bytes) -> bytes:
+    """*value* as COPY's text format has it."""
+    value = value.replace(b"\\", b"\\\\")
+    return value.replace(b"\t", b"\\t").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+
+
+def _escaped(envelopes: list[Any]) -> list[Any]:
+    """The envelopes with the backslashes of their data doubled; no other part has any, and JSON has no raw tab."""
+    if not any(b"\\" in parts[8] for parts in envelopes):
+        return envelopes
+    return [(*parts[:8], parts[8].replace(b"\\", b"\\\\")) for parts in envelopes]
+
+
+def sweep_abandoned(database: Database, account: AccountId) -> list[int]:
+    """Remove what builders that are gone left of the account's streams. The streams' numbers."""
+    with database.transaction(account) as connection:
+        left = [stream for (stream,) in connection.execute(SQL["list_unfinished"], {"account": account})]
+    swept = []
+    for stream in left:
+        with database.session(PURGER) as purger:
+            row = purger.execute(SQL["lock_builder"], {"account": account, "stream": stream}).fetchone()
+            if row and row[0]:
+                _sweep(database, account, stream, purger)
+                swept.append(stream)
+    return swept
+
+
+def _sweep(database: Database, account: AccountId, stream: int, purger: Connection[Row] | None = None) -> None:
+    """Abandon a stream and delete its rows."""
+    try:
+        with database.transaction(account) as connection:
+            connection.execute(SQL["abandon"], {"account": account, "stream": stream})
+        with ExitStack() as stack:
+            session = purger or stack.enter_context(database.session(PURGER))
+            with session.transaction():
+                set_account(session, account)
+                session.execute(SQL["delete_events"], {"account": account, "stream": stream})
+                session.execute(SQL["delete_entities"], {"account": account, "stream": stream})
+    except psycopg.Error:
+        # The database is gone: the next builder, or the service's start, sweeps what is left. The first error counts.
+        return

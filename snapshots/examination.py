@@ -1,0 +1,431 @@
+"""Reading an archive through once: hashes, log, every line, every entity, references and numbers; bounded in memory.
+
+The timeline is read in order of position and spooled by entity; then partition by partition the events of each entity
+are folded and held against its snapshot; then, by target, references and unique keys are looked at across entities.
+What is sound can be handed on as it goes by: a restore builds its fresh stream in the same pass.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from array import array
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any, NamedTuple, Protocol
+
+from domain.entity import Reference
+from domain.events import LineRefused, read_line
+from domain.kinds import Kind
+from domain.rules import RULES
+from domain.tree import EMPTY, Frontier, leaf_hashes
+from domain.tree import append as append_leaves
+from projections.control_totals import ControlTotals, Totaller, differences
+from snapshots.archive import Archive
+from snapshots.checking import (
+    Checked,
+    PartitionInput,
+    add_totals,
+    check_partition,
+    line_fault,
+    match_keys,
+    unique_keys,
+)
+from snapshots.errors import FileDiffers
+from snapshots.faults import Fault, Faults
+from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
+from snapshots.spool import Spool
+
+Progress = Callable[[str, int, int], None]
+
+# A partition's lines, their structs and states are about fifteen times its bytes: 3 MB come to some 45 MB.
+_PARTITION_BYTES = 3 * 1024 * 1024
+_MOST_PARTITIONS = 256  # two hexadecimal digits of an id tell them apart
+ENVELOPE = re.compile(
+    rb'\{"type":"([a-z_]+\.[a-z_]+)","type_version":(\d{1,5}),"entity":"([0-9a-f-]{34}([0-9a-f]{2}))",'
+    rb'"version":(\d{1,10}),"at":"([0-9T:.Z-]{27})","actor":"([a-z0-9:-]{1,60})","via":"([a-z]{1,20})",'
+    rb'"data":(\{.*\})\}\n'
+)
+_ID_AT = slice(7, 43)  # of a snapshot line: {"id":"
+_KINDS = tuple(Kind)
+
+
+class Envelope(NamedTuple):
+    """A line's parts, as bytes, as the pattern finds them."""
+
+    type: bytes
+    type_version: bytes
+    entity: bytes
+    partition: bytes
+    version: bytes
+    at: bytes
+    actor: bytes
+    via: bytes
+    data: bytes
+
+
+class Sink(Protocol):
+    """Who takes what is sound, as it goes by."""
+
+    def lines(self, first_position: int, envelopes: list[Any], leaves: list[bytes]) -> None:
+        """Lines that are kept, in order, from *first_position* on."""
+        ...
+
+    def entities(self, entities: list[Checked]) -> None:
+        """Entities that are kept, with their positions in the fresh stream."""
+        ...
+
+
+class Across(NamedTuple):
+    """Something another system knows of: an entity of the account that an archive is added to."""
+
+    id: str
+    kind: Kind
+    gone: bool
+    unique: list[str]
+    match: list[str]
+
+
+class Examination(NamedTuple):
+    """What one pass found."""
+
+    faults: Faults
+    frontier: Frontier
+    first_position: int
+    events: int
+    totals: ControlTotals
+    actors: dict[str, int]
+    clashes: list[tuple[str, str, str]]
+    refused: frozenset[str]
+
+
+class Examiner:
+    """One pass over an archive, without the entities of *leave_out* and lines that belong to nobody.
+
+    *beside* are the entities of an account that it is added to, *base* is that account's log.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        *,
+        leave_out: Container[str] | None = None,
+        beside: Iterable[Across] = (),
+        base: Frontier = EMPTY,
+        sink: Sink | None = None,
+        look: Callable[[int, list[Checked]], None] | None = None,
+        progress: Progress = lambda _phase, _done, _of: None,
+    ) -> None:
+        self.archive = archive
+        self.faults = Faults()
+        self._leave_out: Container[str] = leave_out if leave_out is not None else ()
+        self._leaves_out = leave_out is not None
+        self._beside = beside
+        self._base = base
+        self._sink = sink
+        self._look = look
+        self._progress = progress
+        self._totaller = Totaller()
+        self._actors: dict[bytes, int] = {}
+        self._clashes: list[tuple[str, str, str]] = []
+        self._partitions = _partitions(archive)
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the entities fall into, by the last two digits of their ids."""
+        return self._partitions
+
+    def run(self) -> Examination:
+        """Read the archive through. Raises ContainerFault or FileDiffers when a file is not the one listed."""
+        with ExitStack() as stack:
+            self._lines = stack.enter_context(Spool(self._partitions))
+            self._positions = stack.enter_context(Spool(self._partitions))
+            self._snapshots = {kind: stack.enter_context(Spool(self._partitions)) for kind in self._kinds_there()}
+            self._numbers = {kind: stack.enter_context(Spool(self._partitions)) for kind in self._snapshots}
+            self._across = stack.enter_context(Spool(self._partitions))
+            frontier = self._read_timeline()
+            for kind in SNAPSHOT_FILES:
+                self._read_snapshots(kind)
+            self._read_attachments()
+            self._check_entities()
+            refused = self._check_across()
+        totals = self._totaller.totals()
+        if not self.faults.count and not self._leaves_out:
+            self._check_totals(totals)
+        return Examination(
+            faults=self.faults,
+            frontier=frontier,
+            first_position=self._base.size + 1,
+            events=frontier.size - self._base.size,
+            totals=totals,
+            actors={actor.decode(): count for actor, count in self._actors.items()},
+            clashes=self._clashes,
+            refused=refused,
+        )
+
+    def _kinds_there(self) -> list[Kind]:
+        return [kind for kind, file in SNAPSHOT_FILES.items() if self.archive.listed(file).rows]
+
+    # The timeline, in order of position
+
+    def _read_timeline(self) -> Frontier:
+        frontier = self._base
+        whole = EMPTY
+        line_number = 0
+        rows = self.archive.listed(TIMELINE).rows or 0
+        for block in self._blocks(TIMELINE):
+            envelopes, numbers, raw = self._envelopes(block, line_number)
+            line_number += block.count(b"\n")
+            leaves = leaf_hashes(raw)
+            if not self._leaves_out and self._base is EMPTY:
+                frontier = whole = append_leaves(whole, leaves)
+            else:
+                whole = append_leaves(whole, leaves)
+                kept = [at for at, parts in enumerate(envelopes) if parts[2].decode() not in self._leave_out]
+                envelopes, raw = [envelopes[at] for at in kept], [raw[at] for at in kept]
+                leaves = [leaves[at] for at in kept]
+                numbers = list(range(frontier.size + 1, frontier.size + 1 + len(kept)))
+                frontier = append_leaves(frontier, leaves)
+            self._spool_lines(envelopes, numbers, raw)
+            if self._sink is not None and envelopes:
+                self._sink.lines(frontier.size - len(leaves) + 1, envelopes, leaves)
+            self._progress(TIMELINE, line_number, rows)
+        if line_number != rows:
+            raise FileDiffers(TIMELINE, "rows", f"{line_number:,}", f"{rows:,}")
+        if not self.faults.count and whole.root().hex() != self.archive.manifest.tree_head.root:
+            raise FileDiffers(
+                TIMELINE, "tree root of its lines", whole.root().hex(), self.archive.manifest.tree_head.root
+            )
+        return frontier
+
+    def _envelopes(self, block: bytes, before: int) -> tuple[list[Any], list[int], list[bytes]]:
+        """The parts, line numbers and bytes of a block's lines; of what is no line of ours a fault is noted."""
+        raw = block[:-1].split(b"\n")
+        found = ENVELOPE.findall(block)
+        numbers = list(range(before + 1, before + 1 + len(raw)))
+        if len(found) == len(raw):
+            return found, numbers, raw
+        envelopes, kept, lines = [], [], []
+        for number, line in zip(numbers, raw, strict=True):
+            match = ENVELOPE.fullmatch(line + b"\n")
+            if match is None:
+                self.faults.add(self._why_no_line(number, line))
+            else:
+                envelopes.append(match.groups())
+                kept.append(number)
+                lines.append(line)
+        return envelopes, kept, lines
+
+    def _why_no_line(self, number: int, line: bytes) -> Fault:
+        try:
+            read_line(line)
+        except LineRefused as wrong:
+            return line_fault(TIMELINE, number, line, wrong)
+        return line_fault(TIMELINE, number, line, LineRefused("", "a line in another form", "the canonical line"))
+
+    def _spool_lines(self, envelopes: list[Any], numbers: list[int], raw: list[bytes]) -> None:
+        mask = self._partitions - 1
+        lines: list[list[bytes]] = [[] for _ in range(self._partitions)]
+        positions: list[list[int]] = [[] for _ in range(self._partitions)]
+        actors = self._actors
+        for parts, number, line in zip(envelopes, numbers, raw, strict=True):
+            partition = int(parts[3], 16) & mask
+            lines[partition].append(line)
+            positions[partition].append(number)
+            actor = parts[6]
+            actors[actor] = actors.get(actor, 0) + 1
+        for partition, some in enumerate(lines):
+            if some:
+                self._lines.add(partition, b"\n".join(some) + b"\n")
+                self._positions.add(partition, array("Q", positions[partition]).tobytes())
+
+    def _blocks(self, file: str) -> Iterator[bytes]:
+        """A file's blocks of lines; a file that does not end as lines do is a fault, and ends there."""
+        done = 0
+        try:
+            for block in self.archive.blocks(file):
+                done += block.count(b"\n")
+                yield block
+        except LineRefused as wrong:
+            self.faults.add(line_fault(file, done + 1, b"", wrong))
+
+    # Snapshots, in order of their files
+
+    def _read_snapshots(self, kind: Kind) -> None:
+        file = SNAPSHOT_FILES[kind]
+        rows = self.archive.listed(file).rows or 0
+        done = 0
+        mask = self._partitions - 1
+        for block in self._blocks(file):
+            raw = block[:-1].split(b"\n")
+            if kind in self._snapshots:
+                lines: list[list[bytes]] = [[] for _ in range(self._partitions)]
+                numbers: list[list[int]] = [[] for _ in range(self._partitions)]
+                for number, line in enumerate(raw, done + 1):
+                    try:
+                        partition = int(line[41:43], 16) & mask
+                    except ValueError:
+                        partition = 0
+                    lines[partition].append(line)
+                    numbers[partition].append(number)
+                for partition, some in enumerate(lines):
+                    if some:
+                        self._snapshots[kind].add(partition, b"\n".join(some) + b"\n")
+                        self._numbers[kind].add(partition, array("Q", numbers[partition]).tobytes())
+            done += len(raw)
+            self._progress(file, done, rows)
+        if done != rows:
+            raise FileDiffers(file, "rows", f"{done:,}", f"{rows:,}")
+
+    def _read_attachments(self) -> None:
+        for file in self.archive.attachments():
+            for _ in self.archive.chunks(file.name):
+                pass
+
+    # Entities, partition by partition
+
+    def _check_entities(self) -> None:
+        for partition in range(self._partitions):
+            given = PartitionInput(
+                self._lines.read(partition),
+                self._positions.read(partition),
+                {
+                    kind: (spool.read(partition), self._numbers[kind].read(partition))
+                    for kind, spool in self._snapshots.items()
+                },
+            )
+            checked = check_partition(given, leave_out=self._leave_out)
+            self.faults.add_all(checked.faults)
+            add_totals(self._totaller, checked.entities)
+            for entity in checked.entities:
+                self._note_across(entity)
+            if self._look is not None:
+                self._look(partition, checked.entities)
+            if self._sink is not None:
+                self._sink.entities(checked.entities)
+            self._progress("entities", partition + 1, self._partitions)
+
+    # Across entities: records of fixed width, by target
+
+    def _note_across(self, entity: Checked) -> None:
+        mask = self._partitions - 1
+        kind = _KINDS.index(entity.kind)
+        gone = 1 if entity.is_gone else 0
+        self._across.add(int(entity.id[-2:], 16) & mask, f"E{entity.id}{kind:02}{gone}\n".encode())
+        seen = set()
+        draft = getattr(entity.state, "state", None) == "draft"
+        for reference in RULES[entity.kind].references(entity.state) if not gone else ():
+            if reference.target in seen:
+                continue
+            seen.add(reference.target)
+            record = f"R{reference.target:<36}{entity.id}{kind:02}{1 if draft else 0}{_kinds_code(reference)}\n"
+            self._across.add(_partition_of(reference.target, mask), record.encode())
+        for letter, keys in (("U", unique_keys), ("M", match_keys)):
+            for key in keys(entity.kind, entity.state):
+                self._across.add(zlib.crc32(key.encode()) & mask, f"{letter}{entity.id}{kind:02}{key}\n".encode())
+
+    def _check_across(self) -> frozenset[str]:
+        """Note references to nothing and keys that two entities have; then who refers to what is left out for it."""
+        mask = self._partitions - 1
+        for one in self._beside:
+            kind = _KINDS.index(one.kind)
+            self._across.add(int(one.id[-2:], 16) & mask, f"e{one.id}{kind:02}{int(one.gone)}\n".encode())
+            for letter, keys in (("u", one.unique), ("m", one.match)):
+                for key in keys:
+                    self._across.add(zlib.crc32(key.encode()) & mask, f"{letter}{one.id}{kind:02}{key}\n".encode())
+        refused = set(self.faults.entities)
+        for partition in range(self._partitions):
+            self._check_targets(self._across.read(partition).decode().split("\n")[:-1], refused)
+        while self._spread(refused):
+            pass
+        return frozenset(refused)
+
+    def _check_targets(self, records: list[str], refused: set[str]) -> None:
+        there: dict[str, tuple[Kind, bool]] = {}
+        keys: dict[str, tuple[str, str]] = {}
+        for record in records:
+            if record[0] in "Ee":
+                there[record[1:37]] = (_KINDS[int(record[37:39])], record[39] == "1")
+            elif record[0] in "UuMm":
+                self._check_key(record, keys, refused)
+        for record in records:
+            if record[0] == "R":
+                target, source = record[1:37].rstrip(), record[37:73]
+                found = there.get(target)
+                kinds = _kinds_of(record[76:])
+                if found is not None and found[0] in kinds and (record[75] == "1" or not found[1]):
+                    continue
+                if target in self.faults.entities or target in refused:
+                    continue  # its own fault says so; who refers to it goes with it
+                kind = _KINDS[int(record[73:75])]
+                expected = " or ".join(one.value for one in kinds) if len(kinds) < 6 else "a document"
+                what = "which is not there" if found is None else f"which is {_what(found)}"
+                reason = f"refers to {target}, {what}; expected {expected} of the archive"
+                self._refuse("archive.reference-unknown", kind, source, reason, refused)
+
+    def _check_key(self, record: str, keys: dict[str, tuple[str, str]], refused: set[str]) -> None:
+        id_, kind, key = record[1:37], _KINDS[int(record[37:39])], record[39:]
+        first = keys.setdefault(key, (record[0], id_))
+        if first == (record[0], id_):
+            return
+        if first[0].islower() != record[0].islower():
+            added, own = (id_, first[1]) if record[0].isupper() else (first[1], id_)
+            if added != own:
+                self._clashes.append((key, added, own))
+            return
+        if record[0] == "U":
+            reason = f"{key}: {id_} has it, and so has {first[1]}; expected it once"
+            self._refuse("archive.key-twice", kind, id_, reason, refused)
+            refused.add(first[1])
+
+    def _refuse(self, code: str, kind: Kind, id_: str, reason: str, refused: set[str]) -> None:
+        refused.add(id_)
+        self.faults.add(Fault(code=code, file=SNAPSHOT_FILES[kind], entity=id_, reason=f"{kind.value} {id_}: {reason}"))
+
+    def _spread(self, refused: set[str]) -> bool:
+        """Note who refers to what is refused. Whether there was anybody new."""
+        if not refused:
+            return False
+        before = len(refused)
+        for partition in range(self._partitions):
+            for record in self._across.read(partition).decode().split("\n")[:-1]:
+                if record[0] == "R" and record[1:37].rstrip() in refused and record[37:73] not in refused:
+                    kind, source = _KINDS[int(record[73:75])], record[37:73]
+                    reason = f"refers to {record[1:37].rstrip()}, which is left out"
+                    self._refuse("archive.reference-left-out", kind, source, reason, refused)
+        return len(refused) > before
+
+    def _check_totals(self, totals: ControlTotals) -> None:
+        for one in differences(self.archive.manifest.control_totals, totals):
+            reason = f"control_totals, {one.figure}: found {one.before}; the snapshots come to {one.after}"
+            self.faults.add(
+                Fault(code="archive.totals-differ", file="manifest.json", field="control_totals", reason=reason)
+            )
+
+
+def _partitions(archive: Archive) -> int:
+    size = sum(archive.listed(name).bytes for name in (TIMELINE, *SNAPSHOT_FILES.values()))
+    wanted = 1
+    while wanted * _PARTITION_BYTES < size and wanted < _MOST_PARTITIONS:
+        wanted *= 2
+    return wanted
+
+
+def _partition_of(id_: str, mask: int) -> int:
+    try:
+        return int(id_[-2:], 16) & mask
+    except ValueError:
+        return 0
+
+
+def _kinds_code(reference: Reference) -> str:
+    kinds = reference.kinds or tuple(kind for kind in Kind if kind.is_document)
+    return "".join(chr(65 + _KINDS.index(kind)) for kind in kinds)
+
+
+def _kinds_of(code: str) -> tuple[Kind, ...]:
+    return tuple(_KINDS[ord(letter) - 65] for letter in code)
+
+
+def _what(found: tuple[Kind, bool]) -> str:
+    return "deleted" if found[1] else f"a {found[0].value}"

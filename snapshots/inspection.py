@@ -1,0 +1,99 @@
+"""Inspecting an archive: what is in it, and whether it is sound, without an account to compare it with."""
+
+from __future__ import annotations
+
+from typing import BinaryIO, Literal
+
+from domain.parties import Value
+from projections.control_totals import ControlTotals
+from snapshots.archive import open_archive
+from snapshots.container import Limits
+from snapshots.examination import Examiner, Progress
+from snapshots.faults import Fault
+from snapshots.manifest import FileListed, PersonNamed, Segment, TreeHead
+
+
+class Inspection(Value, frozen=True, kw_only=True):
+    """What an archive says of itself and what was found in it; ``is_sound`` when nothing is wrong."""
+
+    is_sound: bool
+    authenticity: Literal["authentic", "edited", "unsigned"]
+    format_version: int
+    product_version: str
+    archive: str
+    account_id: str
+    account_name: str
+    stream: int
+    taken_at: str
+    taken_by: str
+    tree_head: TreeHead
+    segments: tuple[Segment, ...]
+    counts: dict[str, int]
+    people: tuple[PersonNamed, ...]
+    events_by: dict[str, int]
+    control_totals: ControlTotals
+    files: tuple[FileListed, ...]
+    faults: tuple[Fault, ...]
+    faults_count: int
+
+
+def inspect_archive(
+    file: BinaryIO,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    *,
+    progress: Progress = lambda _phase, _done, _of: None,
+) -> Inspection:
+    """Read the archive in *file* through and check all of it. Writes nothing, and needs no database.
+
+    Raises ArchiveError leaves when it is no archive, or a file of it is not the one listed; what is wrong with single
+    records is in the result.
+    """
+    archive = open_archive(file, limits)
+    found = Examiner(archive, progress=progress).run()
+    manifest = archive.manifest
+    return Inspection(
+        is_sound=found.faults.count == 0,
+        authenticity="unsigned",
+        format_version=manifest.format_version,
+        product_version=manifest.product_version,
+        archive=manifest.archive,
+        account_id=manifest.account.id,
+        account_name=manifest.account.name,
+        stream=manifest.stream,
+        taken_at=manifest.taken_at.isoformat(),
+        taken_by=manifest.taken_by,
+        tree_head=manifest.tree_head,
+        segments=manifest.segments,
+        counts=manifest.counts,
+        people=manifest.people,
+        events_by=found.actors,
+        control_totals=found.totals,
+        files=manifest.files,
+        faults=tuple(found.faults.listed),
+        faults_count=found.faults.count,
+    )
+
+
+def readable(inspection: Inspection) -> str:
+    """The inspection as text, for a person."""
+    lines = [
+        f"Archive {inspection.archive} of “{inspection.account_name}”, taken {inspection.taken_at}"
+        f" by {inspection.taken_by}, format version {inspection.format_version}, {inspection.authenticity}.",
+        f"Tree head: {inspection.tree_head.size:,} events, root {inspection.tree_head.root}.",
+        f"{'file':<36}{'rows':>10}{'bytes':>14}  sha256",
+    ]
+    lines += [
+        f"{file.name:<36}{'' if file.rows is None else f'{file.rows:,}':>10}{file.bytes:>14,}  {file.sha256[:16]}…"
+        for file in inspection.files
+    ]
+    names = {f"person:{person.id}": person.name for person in inspection.people}
+    lines += [f"Events of {names.get(actor) or actor}: {count:,}" for actor, count in inspection.events_by.items()]
+    lines += [f"Receivables {total.currency}: {total.amount}" for total in inspection.control_totals.receivables]
+    if inspection.is_sound:
+        lines.append("Sound: every hash, line, snapshot, reference and total was checked.")
+    else:
+        lines.append(f"FAULTY: {inspection.faults_count:,} faults:")
+        lines += [f"  {fault}" for fault in inspection.faults[:40]]
+        if inspection.faults_count > 40:
+            lines.append(f"  … and {inspection.faults_count - 40:,} more (all with --json)")
+    return "\n".join(lines) + "\n"

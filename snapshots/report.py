@@ -1,0 +1,287 @@
+"""What a restore, or its rehearsal, says: to machines as JSON, to people as text."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+from domain.parties import Value
+from projections.control_totals import ControlTotals, Difference
+from snapshots.faults import Fault
+
+MOST_LISTED = 1_000  # of each list, in full; what is beyond is counted
+
+Mode = Literal["overwrite", "add"]
+OnErrors = Literal["abort", "skip"]
+
+
+class KindChanges(Value, frozen=True, kw_only=True):
+    """What becomes of the entities of a kind; ``in_archive`` counts what the archive has, deleted ones left out."""
+
+    kind: str
+    in_account: int = 0
+    in_archive: int = 0
+    created: int = 0
+    replaced: int = 0
+    removed: int = 0
+    unchanged: int = 0
+
+
+class Named(Value, frozen=True, kw_only=True):
+    """An entity behind a count."""
+
+    change: Literal["created", "replaced", "removed"]
+    kind: str
+    id: str
+    number: str | None = None
+
+
+class LostDocument(Value, frozen=True, kw_only=True):
+    """An issued document that the account has and will not have any more; ``sent`` when it went out already."""
+
+    kind: str
+    id: str
+    number: str
+    issue_date: str
+    sent: bool
+    with_vat: Decimal
+    currency: str
+
+
+class WentBack(Value, frozen=True, kw_only=True):
+    """A document that stays, but goes back to an earlier state."""
+
+    kind: str
+    id: str
+    number: str | None = None
+    state_now: str
+    state_then: str
+    due_now: Decimal | None = None
+    due_then: Decimal | None = None
+    currency: str
+
+
+class InClosedPeriod(Value, frozen=True, kw_only=True):
+    """A document dated in a period whose books are closed, that would be made, changed or removed."""
+
+    change: Literal["created", "replaced", "removed"]
+    kind: str
+    id: str
+    number: str | None = None
+    issue_date: str
+
+
+class PersonLinked(Value, frozen=True, kw_only=True):
+    """To whom the events of a person the timeline names are linked in the account."""
+
+    person: str
+    name: str | None = None
+    events: int
+    linked_to: str
+    linked_to_name: str
+    has_access: bool
+
+
+class FieldUndefined(Value, frozen=True, kw_only=True):
+    """A custom field that the archive's data has values of and the account does not define: kept, not shown."""
+
+    kind: str
+    key: str
+    label: str | None = None
+    values: int
+
+
+class SettingDiffers(Value, frozen=True, kw_only=True):
+    """A setting that gives the data meaning and is another in the account than in the archive."""
+
+    setting: str
+    archive: str
+    account: str
+
+
+class Held(Value, frozen=True, kw_only=True):
+    """A subscription that invoices nothing until somebody resumes it, since its next date lay in the past."""
+
+    id: str
+    customer: str
+    next_date: str
+
+
+class Matched(Value, frozen=True, kw_only=True):
+    """An added entity that stands for one that the account has: merged into it, or no default beside its default."""
+
+    kind: str
+    id: str
+    key: str
+    into: str
+
+
+class NumbersKept(Value, frozen=True, kw_only=True):
+    """A series that goes on after the highest number of the replaced stream, and the gap that this leaves."""
+
+    kind: str
+    series: str
+    highest: int
+    missing: tuple[str, ...]
+    retired_stream: int
+
+
+class RestoreReport(Value, frozen=True, kw_only=True):
+    """All there is to know of a restore, or of one that was rehearsed (``would_restore``) or refused."""
+
+    outcome: Literal["restored", "would_restore", "refused", "nothing_to_add"]
+    reason: str | None = None
+    code: str | None = None
+    archive: str
+    taken_at: str
+    source_account: str
+    account: str
+    mode: Mode
+    errors: OnErrors
+    authenticity: Literal["authentic", "edited", "unsigned"] = "unsigned"
+    live_stream: int | None = None
+    retired_stream: int | None = None
+    events: int = 0
+    root: str | None = None
+    changes: tuple[KindChanges, ...] = ()
+    entities: tuple[Named, ...] = ()
+    lost_documents: tuple[LostDocument, ...] = ()
+    lost_documents_count: int = 0
+    went_back: tuple[WentBack, ...] = ()
+    went_back_count: int = 0
+    in_closed_periods: tuple[InClosedPeriod, ...] = ()
+    in_closed_periods_count: int = 0
+    people: tuple[PersonLinked, ...] = ()
+    undefined_fields: tuple[FieldUndefined, ...] = ()
+    settings: tuple[SettingDiffers, ...] = ()
+    held: tuple[Held, ...] = ()
+    matched: tuple[Matched, ...] = ()
+    likely_doubles: tuple[Matched, ...] = ()
+    numbers_kept: tuple[NumbersKept, ...] = ()
+    changed_meanwhile: int = 0
+    faults: tuple[Fault, ...] = ()
+    faults_count: int = 0
+    skipped: int = 0
+    totals_account: ControlTotals
+    totals_archive: ControlTotals
+    totals_result: ControlTotals
+    differences: tuple[Difference, ...] = ()
+
+
+_OUTCOMES = {
+    "restored": "Restored",
+    "would_restore": "Would restore (rehearsal: nothing was changed)",
+    "refused": "Refused: the account is as it was",
+    "nothing_to_add": "Nothing to add: the account has all that the archive has",
+}
+
+
+def readable(report: RestoreReport) -> str:
+    """The report as text, for a person."""
+    lines = [
+        f"{_OUTCOMES[report.outcome]}.",
+        (
+            f"Archive {report.archive} of “{report.source_account}”, taken {report.taken_at}, {report.authenticity};"
+            f" into {report.account}, mode {report.mode}, with errors {report.errors}."
+        ),
+    ]
+    if report.reason:
+        lines.append(f"Why: {report.reason}")
+    if report.outcome == "restored":
+        lines.append(
+            f"The account now lives in stream {report.live_stream} ({report.events:,} events,"
+            f" tree root {report.root}); stream {report.retired_stream} is kept for undo."
+        )
+    lines += _changes(report) + _losses(report) + _people(report) + _meaning(report) + _faults(report)
+    if report.differences:
+        lines.append("Control totals, account before → result:")
+        lines += [f"  {one.figure}: {one.before} → {one.after}" for one in report.differences[:40]]
+        lines += _more(len(report.differences), 40)
+    else:
+        lines.append("Control totals: the result equals the account before, figure by figure.")
+    return "\n".join(lines) + "\n"
+
+
+def _more(count: int, shown: int) -> list[str]:
+    return [f"  … and {count - shown:,} more (all with --json)"] if count > shown else []
+
+
+def _changes(report: RestoreReport) -> list[str]:
+    rows = [one for one in report.changes if one.in_account or one.in_archive]
+    if not rows:
+        return []
+    head = f"{'kind':<16}{'account':>9}{'archive':>9}{'created':>9}{'replaced':>10}{'removed':>9}{'unchanged':>11}"
+    return [
+        head,
+        *(
+            f"{one.kind:<16}{one.in_account:>9,}{one.in_archive:>9,}{one.created:>9,}{one.replaced:>10,}"
+            f"{one.removed:>9,}{one.unchanged:>11,}"
+            for one in rows
+        ),
+    ]
+
+
+def _losses(report: RestoreReport) -> list[str]:
+    lines = []
+    if report.lost_documents_count:
+        sent = sum(one.sent for one in report.lost_documents)
+        lines.append(f"LOST: {report.lost_documents_count:,} issued documents, {sent:,} of them sent already:")
+        lines += [
+            f"  {one.kind} {one.number} of {one.issue_date}, {one.with_vat} {one.currency}"
+            + (", sent" if one.sent else "")
+            for one in report.lost_documents[:20]
+        ]
+        lines += _more(report.lost_documents_count, 20)
+    if report.went_back_count:
+        lines.append(f"GOING BACK: {report.went_back_count:,} documents:")
+        lines += [
+            f"  {one.kind} {one.number}: {one.state_now} → {one.state_then},"
+            f" due {one.due_now} → {one.due_then} {one.currency}"
+            for one in report.went_back[:20]
+        ]
+        lines += _more(report.went_back_count, 20)
+    if report.in_closed_periods_count:
+        lines.append(f"IN CLOSED PERIODS: {report.in_closed_periods_count:,} documents:")
+        lines += [
+            f"  {one.kind} {one.number or one.id} of {one.issue_date}: {one.change}"
+            for one in report.in_closed_periods[:20]
+        ]
+        lines += _more(report.in_closed_periods_count, 20)
+    lines += [
+        f"Numbers: {kept.kind} goes on after {kept.highest} in {kept.series}; {', '.join(kept.missing[:5])}"
+        f"{' …' if len(kept.missing) > 5 else ''} only in retired stream {kept.retired_stream}."
+        for kept in report.numbers_kept
+    ]
+    return lines
+
+
+def _people(report: RestoreReport) -> list[str]:
+    return [
+        f"Events of {person.name or person.person}: {person.events:,}, linked to {person.linked_to_name}"
+        f"{'' if person.has_access else ' (no access to this account)'}."
+        for person in report.people
+    ]
+
+
+def _meaning(report: RestoreReport) -> list[str]:
+    lines = [f"Setting {one.setting}: archive {one.archive}, account {one.account}." for one in report.settings]
+    lines += [
+        f"Custom field {one.kind}.{one.key} is not defined here: {one.values:,} values kept, not shown."
+        for one in report.undefined_fields
+    ]
+    if report.held:
+        lines.append(f"{len(report.held):,} subscriptions are held until resumed: their next date has passed.")
+    lines += [f"Matched: {one.kind} {one.key} stands for the account's own." for one in report.matched[:20]]
+    lines += [f"Likely the same customer twice: {one.key}." for one in report.likely_doubles[:20]]
+    if report.changed_meanwhile:
+        lines.append(f"The account got {report.changed_meanwhile:,} events meanwhile.")
+    return lines
+
+
+def _faults(report: RestoreReport) -> list[str]:
+    if not report.faults_count:
+        return []
+    what = f"{report.skipped:,} records left out" if report.errors == "skip" else "nothing was restored"
+    lines = [f"{report.faults_count:,} faults, {what}:"]
+    lines += [f"  {fault}" for fault in report.faults[:40]]
+    return lines + _more(report.faults_count, 40)

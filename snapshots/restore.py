@@ -1,0 +1,429 @@
+"""Restoring an archive into an account: examine, build a fresh stream beside the live one, swap.
+
+Mode ``overwrite`` replaces everything in the account; ``add`` adds what the account lacks and changes nothing that it
+has. A faulty archive changes nothing, or, with errors ``skip``, its faulty records and those that refer to them stay
+out. Nothing is sent, issued or called: a restore has no outward effect but its report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, BinaryIO, ClassVar, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+import psycopg
+from psycopg import Connection
+
+from domain.accounts import Access, require_administrator
+from domain.application import Actor, Application
+from domain.control import NumbersGiven, RestoreBegun, RestoreFailed, RestoreFinished, Role
+from domain.errors import ArchiveError, CounterfoilError, RestoreError
+from domain.ids import PersonId
+from domain.parties import Value
+from domain.store.database import Row
+from domain.store.statements import statements
+from domain.tree import EMPTY, Frontier
+from projections.control_totals import ControlTotals, differences
+from snapshots.adding import CLASH, AddedSink, adjustments, number_clashes
+from snapshots.archive import Archive, open_archive
+from snapshots.building import StreamBuilder, begin_stream, builder, sweep_abandoned
+from snapshots.comparison import Comparison, Target, people_linked, settings_that_differ
+from snapshots.container import Limits
+from snapshots.examination import Examination, Examiner, Progress
+from snapshots.faults import Faults
+from snapshots.manifest import ATTACHMENTS
+from snapshots.report import MOST_LISTED, Mode, OnErrors, RestoreReport
+from snapshots.spool import Spool
+from snapshots.swap import Fresh, Live, insert_segment, read_live, swap
+
+SQL = statements("snapshots", "restore.sql")
+
+
+@dataclass(eq=False)
+class Refused(RestoreError):
+    """The restore was refused, or a rehearsal found that it would be; *report* says all of why. Nothing was changed."""
+
+    code: ClassVar[str] = "restore.refused"
+    report: RestoreReport
+
+    def __str__(self) -> str:
+        return self.report.reason or "the restore was refused"
+
+
+class ArchiveFaulty(Refused):
+    """Records of the archive are erroneous."""
+
+    code: ClassVar[str] = "restore.archive-faulty"
+
+
+class NumbersClash(Refused):
+    """Archive and account have a number under different documents."""
+
+    code: ClassVar[str] = "restore.numbers-clash"
+
+
+class BooksClosedThen(Refused):
+    """Documents in a closed period would be made, changed or removed."""
+
+    code: ClassVar[str] = "restore.books-closed"
+    hint = "the account's owner can go on all the same with --change-closed-periods (change_closed_periods)"
+
+
+class ChangedMeanwhile(Refused):
+    """The account changed while the restore was at work."""
+
+    code: ClassVar[str] = "restore.account-changed"
+
+
+class Choices(NamedTuple):
+    """What whoever restores has chosen. ``change_closed_periods`` is for the owner alone."""
+
+    mode: Mode = "overwrite"
+    errors: OnErrors = "abort"
+    dry_run: bool = False
+    change_closed_periods: bool = False
+
+
+def restore_archive(
+    application: Application,
+    access: Access,
+    actor: Actor,
+    file: BinaryIO,
+    *,
+    choices: Choices = Choices(),  # noqa: B008 - immutable
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    progress: Progress = lambda _phase, _done, _of: None,
+) -> RestoreReport:
+    """Restore the archive in *file* into the account of *access*, or rehearse it. What was, or would be, done.
+
+    *actor* is the restoring person. Raises ArchiveError leaves for a file that is no sound archive, Refused leaves with
+    the report, RoleLacking; then the account is as it was, which its control stream records unless it was a rehearsal.
+    """
+    require_administrator(access, "restoring")
+    if choices.change_closed_periods:
+        require_owner(access)
+    try:
+        archive = open_archive(file, limits)
+    except ArchiveError as wrong:
+        if not choices.dry_run:
+            _record_failure(application, access, actor, "unknown", wrong)
+        raise
+    try:
+        return _Restore(application, access, actor, archive, choices, progress).run()
+    except CounterfoilError as wrong:
+        if not choices.dry_run:
+            _record_failure(application, access, actor, archive.manifest.archive, wrong)
+        raise
+
+
+@dataclass(eq=False)
+class OwnerOnly(RestoreError):
+    """Only the account's owner may choose this."""
+
+    code: ClassVar[str] = "restore.owner-only"
+    role: str
+
+    def __str__(self) -> str:
+        return f"changing closed periods is for the account's owner; you are {self.role}"
+
+
+def require_owner(access: Access) -> None:
+    """That who has *access* owns the account. Raises OwnerOnly."""
+    if access.role is not Role.OWNER:
+        raise OwnerOnly(access.role.value)
+
+
+def _record_failure(
+    application: Application, access: Access, actor: Actor, archive: str, wrong: CounterfoilError
+) -> None:
+    try:
+        failed = RestoreFailed(archive=archive, code=wrong.code, reason=str(wrong)[:2000])
+        application.record_control(access.account, actor, failed)
+    except (CounterfoilError, psycopg.Error) as also:
+        wrong.add_note(f"and it could not be put on record: {also}")
+
+
+class _Restore:
+    """One restore, from the first look to the swap."""
+
+    def __init__(  # noqa: PLR0917 - the door above names them
+        self,
+        application: Application,
+        access: Access,
+        actor: Actor,
+        archive: Archive,
+        choices: Choices,
+        progress: Progress,
+    ) -> None:
+        self._application = application
+        self._database = application.database
+        self._access = access
+        self._actor = actor
+        self._archive = archive
+        self._choices = choices
+        self._progress = progress
+        self._person = PersonId(actor.name.removeprefix("person:"))
+        self._at = application.clock()
+        self._first_faults = Faults()
+
+    def run(self) -> RestoreReport:
+        """Restore or rehearse."""
+        sweep_abandoned(self._database, self._access.account)
+        with self._database.transaction(self._access.account, snapshot=True) as connection:
+            live = read_live(connection, self._access.account)
+        with Spool(Examiner(self._archive).partitions) as spool:
+            target = Target(self._access.account, live.stream, live.position, live.control, spool)
+            target.read(self._database, with_keys=self._choices.mode == "add")
+            if self._choices.mode == "add":
+                return self._add(live, target)
+            return self._overwrite(live, target)
+
+    # Overwrite: one pass examines and builds; with faults and "skip", what was built goes and a second leaves them out
+
+    def _overwrite(self, live: Live, target: Target) -> RestoreReport:
+        try:
+            return self._overwrite_without(None, live, target)
+        except ArchiveFaulty:
+            if self._choices.errors == "abort":
+                raise
+        self._first_faults = self._last.faults
+        return self._overwrite_without(self._last.refused, live, target)
+
+    def _overwrite_without(self, leave_out: frozenset[str] | None, live: Live, target: Target) -> RestoreReport:
+        comparison = Comparison(target, adding=False, today=self._today(live))
+        with self._fresh_stream() as fresh:
+            found = self._examine(leave_out=leave_out, sink=fresh, look=comparison.look)
+            report = self._report(live, target, comparison, found, result=found.totals)
+            if leave_out is None or found.faults.entities - leave_out:
+                self._last = found
+                self._refuse_if_faulty(report, found)
+            self._refuse_if_closed(report)
+            if fresh is None:
+                return report
+            fresh.finish()
+            built = Fresh(fresh.stream, found.frontier, fresh.sent_events, fresh.sent_entities)
+            return self._swap(live, built, report, segment=(1, "restore"))
+
+    # Add: a first pass finds what the account lacks and what clashes; a second builds on a copy of the live stream
+
+    def _add(self, live: Live, target: Target) -> RestoreReport:
+        comparison = Comparison(target, adding=True, today=self._today(live))
+        found = self._examine(beside=target, look=comparison.look)
+        clashes = [clash for clash in found.clashes if clash[1] in comparison.added]
+        for fault in number_clashes(clashes):
+            found.faults.add(fault)
+        refused = found.refused | {fault.entity for fault in number_clashes(clashes) if fault.entity}
+        if refused:
+            again = self._examine(beside=target, leave_out=refused)
+            refused |= again.refused
+            found.faults.add_all(again.faults)
+        self._first_faults = found.faults
+        report = self._report(live, target, comparison, found, result=target.totals)
+        if found.faults.count and self._choices.errors == "abort":
+            self._refuse_if_faulty(report, found)
+        comparison.added -= refused
+        changes = adjustments(clashes, comparison.added)
+        report = _replace(report, matched=tuple(changes.matched[:MOST_LISTED]), likely_doubles=tuple(changes.doubles))
+        self._refuse_if_closed(report)
+        if not comparison.added:
+            return _replace(report, outcome="nothing_to_add", totals_result=target.totals, differences=())
+        with self._fresh_stream() as fresh:
+            base = self._carry(live, fresh)
+            sink = AddedSink(fresh, changes.events, totaller=target.totaller, actor=self._actor, at=self._at)
+            second = self._examine(leave_out=_AllBut(comparison.added), base=base, sink=sink)
+            frontier = sink.finish(second.frontier)
+            result = target.totaller.totals()
+            report = _replace(
+                report,
+                events=frontier.size,
+                root=frontier.root().hex(),
+                skipped=len(refused),
+                totals_result=result,
+                differences=tuple(differences(target.totals, result)),
+            )
+            if fresh is None:
+                return report
+            fresh.finish()
+            sent = (live.position + fresh.sent_events, target.count + fresh.sent_entities)
+            built = Fresh(fresh.stream, frontier, *sent)
+            return self._swap(live, built, report, segment=(live.position + 1, "add"))
+
+    def _carry(self, live: Live, fresh: StreamBuilder | None) -> Frontier:
+        """Copy the live stream, as it was seen, into the fresh one. The log to go on from."""
+        if fresh is None:
+            return live.frontier
+        key = {"account": self._access.account, "stream": fresh.stream, "live": live.stream, "head": live.position}
+        with self._database.transaction(self._access.account) as connection:
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            for statement in ("carry_events", "carry_entities", "carry_segments", "carry_attributions"):
+                connection.execute(SQL[statement], key)
+        return live.frontier
+
+    # Both
+
+    def _fresh_stream(self) -> AbstractContextManager[StreamBuilder | None]:
+        """The builder of a fresh stream; none for a rehearsal."""
+        if self._choices.dry_run:
+            return nullcontext()
+        stream = begin_stream(self._database, self._access.account, self._actor, self._at)
+        begun = RestoreBegun(archive=self._archive.manifest.archive, mode=self._choices.mode, stream=stream)
+        self._application.record_control(self._access.account, self._actor, begun)
+        return builder(self._database, self._access.account, stream)
+
+    def _examine(
+        self,
+        *,
+        leave_out: Container[str] | None = None,
+        beside: Target | None = None,
+        base: Frontier = EMPTY,
+        sink: Any = None,
+        look: Callable[..., None] | None = None,
+    ) -> Examination:
+        return Examiner(
+            self._archive,
+            leave_out=leave_out,
+            beside=beside.across() if beside is not None else (),
+            base=base,
+            sink=sink,
+            look=look,
+            progress=self._progress,
+        ).run()
+
+    def _today(self, live: Live) -> date:
+        return self._at.astimezone(ZoneInfo(live.control.settings.time_zone)).date()
+
+    def _report(
+        self, live: Live, target: Target, comparison: Comparison, found: Examination, *, result: ControlTotals
+    ) -> RestoreReport:
+        manifest = self._archive.manifest
+        faults = self._first_faults if self._first_faults.count else found.faults
+        overwrites = self._choices.mode == "overwrite"
+        return RestoreReport(
+            outcome="would_restore",
+            archive=manifest.archive,
+            taken_at=manifest.taken_at.isoformat(),
+            source_account=manifest.account.name,
+            account=self._access.slug,
+            mode=self._choices.mode,
+            errors=self._choices.errors,
+            events=found.frontier.size,
+            root=found.frontier.root().hex(),
+            changes=comparison.changes(),
+            entities=tuple(comparison.entities),
+            lost_documents=tuple(comparison.lost),
+            lost_documents_count=comparison.lost_count,
+            went_back=tuple(comparison.back),
+            went_back_count=comparison.back_count,
+            in_closed_periods=tuple(comparison.closed),
+            in_closed_periods_count=comparison.closed_count,
+            people=people_linked(found.actors, manifest, live.control, self._person),
+            undefined_fields=comparison.undefined_fields(manifest),
+            settings=settings_that_differ(manifest, live.control),
+            held=tuple(comparison.held[:MOST_LISTED]),
+            numbers_kept=comparison.numbers_kept() if overwrites else (),
+            faults=tuple(faults.listed),
+            faults_count=faults.count,
+            skipped=len(self._last.refused) if self._first_faults.count and overwrites else 0,
+            totals_account=target.totals,
+            totals_archive=manifest.control_totals,
+            totals_result=result,
+            differences=tuple(differences(target.totals, result)),
+        )
+
+    def _refuse_if_faulty(self, report: RestoreReport, found: Examination) -> None:
+        if not found.faults.count:
+            return
+        clash = next((fault for fault in found.faults.listed if fault.code == CLASH), None)
+        kind = NumbersClash if clash else ArchiveFaulty
+        first = clash or found.faults.listed[0]
+        more = f" ({found.faults.count:,} faults in all)" if found.faults.count > 1 else ""
+        raise kind(_replace(report, outcome="refused", code=kind.code, reason=f"{first}{more}"))
+
+    def _refuse_if_closed(self, report: RestoreReport) -> None:
+        if not report.in_closed_periods_count or self._choices.change_closed_periods:
+            return
+        first = report.in_closed_periods[0]
+        reason = (
+            f"{report.in_closed_periods_count:,} documents in closed periods would change, first {first.kind}"
+            f" {first.number or first.id} of {first.issue_date}; expected none, or the owner's word"
+        )
+        raise BooksClosedThen(_replace(report, outcome="refused", code=BooksClosedThen.code, reason=reason))
+
+    def _swap(self, live: Live, fresh: Fresh, report: RestoreReport, *, segment: tuple[int, str]) -> RestoreReport:
+        account = self._access.account
+        archive = self._archive.manifest.archive
+
+        def finish(connection: Connection[Row]) -> None:
+            first, came_by = segment
+            whole = (first, came_by, archive, report.authenticity)
+            insert_segment(connection, account, fresh.stream, whole, at=self._at, by=self._actor.name)
+            for person in report.people:
+                parameters = {
+                    "account": account,
+                    "stream": fresh.stream,
+                    "first": first,
+                    "person": person.person,
+                    "linked_to": person.linked_to,
+                    "verified": True,
+                    "name": person.name,
+                }
+                connection.execute(SQL["insert_attribution"], parameters)
+            self._keep_attachments(connection)
+
+        finished = RestoreFinished(
+            archive=archive,
+            mode=self._choices.mode,
+            stream=fresh.stream,
+            events=fresh.events,
+            skipped=report.skipped,
+            created=sum(one.created for one in report.changes),
+            replaced=sum(one.replaced for one in report.changes),
+            removed=sum(one.removed for one in report.changes),
+            lost_documents=tuple(one.number for one in report.lost_documents),
+        )
+        record: tuple[Value, ...] = (finished,)
+        if report.numbers_kept:
+            highest = {f"{kept.kind}/{kept.series}": kept.highest for kept in report.numbers_kept}
+            record = (NumbersGiven(stream=live.stream, highest=highest), finished)
+        try:
+            swap(
+                self._application,
+                account,
+                self._actor,
+                seen=live,
+                fresh=fresh,
+                at=self._at,
+                finish=finish,
+                record=record,
+            )
+        except RestoreError as wrong:
+            moved = getattr(wrong, "events", 0)
+            refused = _replace(report, outcome="refused", code=wrong.code, reason=str(wrong), changed_meanwhile=moved)
+            raise ChangedMeanwhile(refused) from wrong
+        return _replace(report, outcome="restored", live_stream=fresh.stream, retired_stream=live.stream)
+
+    def _keep_attachments(self, connection: Connection[Row]) -> None:
+        """The attached files, each by its hash; those that the account has already stay as they are."""
+        for file in self._archive.attachments():
+            content = b"".join(self._archive.chunks(file.name))
+            sha256 = bytes.fromhex(file.name.removeprefix(ATTACHMENTS))
+            parameters = {"account": self._access.account, "sha256": sha256, "bytes": content}
+            connection.execute(SQL["insert_attachment"], parameters)
+
+
+class _AllBut:
+    """Every id but those of a set."""
+
+    def __init__(self, ids: set[str]) -> None:
+        self._ids = ids
+
+    def __contains__(self, id_: object) -> bool:
+        return id_ not in self._ids
+
+
+def _replace(report: RestoreReport, **changes: Any) -> RestoreReport:
+    return msgspec.structs.replace(report, **changes)

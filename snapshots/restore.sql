@@ -1,0 +1,98 @@
+-- name: read_live
+-- Where the account stands. Keys: streams_live_key, accounts_pkey.
+SELECT s.stream_id, s.head_position, s.frontier, s.last_at, a.control_position, a.control
+FROM streams s JOIN accounts a ON a.account_id = s.account_id
+WHERE s.account_id = %(account)s AND s.status = 'live';
+
+-- name: lock_account
+-- Row lock on the account until commit: one at a time makes a stream for it.
+SELECT 1 FROM accounts WHERE account_id = %(account)s FOR UPDATE;
+
+-- name: insert_building_stream
+INSERT INTO streams (account_id, stream_id, status, created_at, created_by)
+SELECT %(account)s, max(stream_id) + 1, 'building', %(at)s, %(by)s FROM streams WHERE account_id = %(account)s
+RETURNING stream_id;
+
+-- name: lock_builder
+-- Held by the session that builds, for as long as it lives: nobody sweeps a stream whose builder is alive.
+SELECT pg_try_advisory_lock(hashtextextended(%(account)s::text, %(stream)s));
+
+-- name: list_unfinished
+-- Streams that a builder may have left behind: one that still is being built, and abandoned ones with rows.
+SELECT stream_id FROM streams s
+WHERE account_id = %(account)s AND (status = 'building' OR (status = 'abandoned' AND (
+    EXISTS (SELECT 1 FROM events e WHERE e.account_id = s.account_id AND e.stream_id = s.stream_id)
+    OR EXISTS (SELECT 1 FROM entities e WHERE e.account_id = s.account_id AND e.stream_id = s.stream_id))));
+
+-- name: abandon
+UPDATE streams SET status = 'abandoned' WHERE account_id = %(account)s AND stream_id = %(stream)s
+  AND status IN ('building', 'abandoned');
+
+-- name: delete_events
+DELETE FROM events WHERE account_id = %(account)s AND stream_id = %(stream)s;
+
+-- name: delete_entities
+DELETE FROM entities WHERE account_id = %(account)s AND stream_id = %(stream)s;
+
+-- name: copy_events
+COPY events (account_id, stream_id, position, entity_id, version, type, type_version, at, actor, via, data, leaf)
+FROM STDIN;
+
+-- name: copy_entities
+COPY entities (account_id, stream_id, entity_id, version, position, deleted, kind, number, state) FROM STDIN;
+
+-- name: carry_events
+-- The events of the live stream, as they are, into the fresh one.
+INSERT INTO events (account_id, stream_id, position, entity_id, version, type, type_version, at, actor, via, data, leaf)
+SELECT account_id, %(stream)s, position, entity_id, version, type, type_version, at, actor, via, data, leaf FROM events
+WHERE account_id = %(account)s AND stream_id = %(live)s;
+
+-- name: carry_entities
+INSERT INTO entities (account_id, stream_id, entity_id, version, position, deleted, kind, number, state)
+SELECT account_id, %(stream)s, entity_id, version, position, deleted, kind, number, state FROM entities
+WHERE account_id = %(account)s AND stream_id = %(live)s;
+
+-- name: carry_segments
+INSERT INTO segments (account_id, stream_id, first_position, came_by, came_at, brought_by, source, authenticity)
+SELECT account_id, %(stream)s, first_position, came_by, came_at, brought_by, source, authenticity FROM segments
+WHERE account_id = %(account)s AND stream_id = %(live)s AND first_position <= %(head)s;
+
+-- name: carry_attributions
+INSERT INTO attributions (account_id, stream_id, first_position, person, linked_to, verified, name)
+SELECT account_id, %(stream)s, first_position, person, linked_to, verified, name FROM attributions
+WHERE account_id = %(account)s AND stream_id = %(live)s AND first_position <= %(head)s;
+
+-- name: insert_segment
+INSERT INTO segments (account_id, stream_id, first_position, came_by, came_at, brought_by, source, authenticity)
+VALUES (%(account)s, %(stream)s, %(first)s, %(came_by)s, %(at)s, %(by)s, %(source)s, %(authenticity)s);
+
+-- name: insert_attribution
+INSERT INTO attributions (account_id, stream_id, first_position, person, linked_to, verified, name)
+VALUES (%(account)s, %(stream)s, %(first)s, %(person)s, %(linked_to)s, %(verified)s, %(name)s);
+
+-- name: count_arrived
+SELECT (SELECT count(*) FROM events WHERE account_id = %(account)s AND stream_id = %(stream)s),
+       (SELECT count(*) FROM entities WHERE account_id = %(account)s AND stream_id = %(stream)s);
+
+-- name: lock_live
+-- Row lock on the live stream until commit: from here on no writer comes between.
+SELECT stream_id, head_position FROM streams WHERE account_id = %(account)s AND status = 'live' FOR UPDATE;
+
+-- name: retire
+UPDATE streams SET status = 'retired' WHERE account_id = %(account)s AND stream_id = %(stream)s AND status = 'live';
+
+-- name: make_live
+UPDATE streams SET status = 'live', head_position = %(head)s, frontier = %(frontier)s, last_at = %(last_at)s
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND status = 'building';
+
+-- name: last_time
+-- The latest time of a stream's events. Reads them by position once; lines of several sources are not in one order.
+SELECT max(at) FROM events WHERE account_id = %(account)s AND stream_id = %(stream)s;
+
+-- name: read_target
+-- What the account has, entity by entity, for its control totals and to be compared with an archive.
+SELECT entity_id::text, kind, version, number, deleted, state FROM entities
+WHERE account_id = %(account)s AND stream_id = %(stream)s;
+
+-- name: insert_attachment
+INSERT INTO attachments (account_id, sha256, bytes) VALUES (%(account)s, %(sha256)s, %(bytes)s) ON CONFLICT DO NOTHING;

@@ -1,0 +1,178 @@
+"""Making a fresh stream the live one: one short transaction, wholly or not at all.
+
+Under the live stream's row lock no writer comes between: who waited for it finds the stream retired and reads anew. The
+transaction that points the account at the fresh stream also records it on the control stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, NamedTuple
+
+import msgspec
+from psycopg import Connection, Rollback
+
+from domain.application import Actor, Application, record_control
+from domain.control import Control, StreamSwapped
+from domain.errors import RestoreError
+from domain.ids import AccountId
+from domain.parties import Value
+from domain.store.database import Database, Row
+from domain.store.statements import statements
+from domain.tree import Frontier
+
+SQL = statements("snapshots", "restore.sql")
+_CONTROL = msgspec.json.Decoder(Control)
+
+
+@dataclass(eq=False)
+class MovedOn(RestoreError):
+    """The account changed since the restore began."""
+
+    code: ClassVar[str] = "restore.account-changed"
+    events: int
+    swapped: bool
+
+    def __str__(self) -> str:
+        what = "it lives in another stream" if self.swapped else f"it got {self.events:,} events"
+        return f"the account changed since the restore began: {what}; nothing was restored, begin again"
+
+
+@dataclass(eq=False)
+class CountDiffers(RestoreError):
+    """The fresh stream does not hold what was sent to it."""
+
+    code: ClassVar[str] = "restore.count-differs"
+    what: str
+    found: int
+    expected: int
+
+    def __str__(self) -> str:
+        return f"the fresh stream holds {self.found:,} {self.what}; {self.expected:,} were sent; nothing was restored"
+
+
+class Live(NamedTuple):
+    """The account as it lives: its stream, how far it is, its log, and its control stream."""
+
+    stream: int
+    position: int
+    frontier: Frontier
+    control_position: int
+    control: Control
+
+
+class Fresh(NamedTuple):
+    """A stream that was built: its log, and what was sent to it in all."""
+
+    stream: int
+    frontier: Frontier
+    events: int
+    entities: int
+
+
+def read_live(connection: Connection[Row], account: AccountId) -> Live:
+    """The account as the connection's transaction sees it."""
+    row = connection.execute(SQL["read_live"], {"account": account}).fetchone()
+    assert row is not None, "an account that somebody has access to has a live stream"
+    stream, position, frontier, _, control_position, control = row
+    return Live(stream, position, Frontier.from_bytes(position, frontier), control_position, _CONTROL.decode(control))
+
+
+def swap(
+    application: Application,
+    account: AccountId,
+    actor: Actor,
+    *,
+    seen: Live,
+    fresh: Fresh,
+    at: datetime,
+    finish: Callable[[Connection[Row]], None],
+    record: tuple[Value, ...],
+) -> None:
+    """Make *fresh* live, if the account still is where it was *seen*; *finish* adds to the same transaction.
+
+    Raises MovedOn, CountDiffers; then the account is as it was.
+    """
+    while True:
+        if _try_swap(application.database, account, actor, seen=seen, fresh=fresh, at=at, finish=finish, record=record):
+            return
+
+
+def _try_swap(
+    database: Database,
+    account: AccountId,
+    actor: Actor,
+    *,
+    seen: Live,
+    fresh: Fresh,
+    at: datetime,
+    finish: Callable[[Connection[Row]], None],
+    record: tuple[Value, ...],
+) -> bool:
+    """Whether it is done; False, and nothing done, when the account's own history moved on just then."""
+    key = {"account": account, "stream": fresh.stream}
+    done: Control | None = None
+    with database.transaction(account) as connection:
+        _check_count(connection, key, fresh)
+        last_at = connection.execute(SQL["last_time"], key).fetchone()
+        row = connection.execute(SQL["lock_live"], {"account": account}).fetchone()
+        if row is None or row[0] != seen.stream:
+            raise MovedOn(0, swapped=True)
+        if row[1] != seen.position:
+            raise MovedOn(row[1] - seen.position, swapped=False)
+        connection.execute(SQL["retire"], {"account": account, "stream": seen.stream})
+        head = {"head": fresh.frontier.size, "frontier": fresh.frontier.to_bytes(), "last_at": last_at and last_at[0]}
+        if connection.execute(SQL["make_live"], {**key, **head}).rowcount != 1:
+            raise MovedOn(0, swapped=True)
+        finish(connection)
+        recorded = (fresh.frontier.size + 1, "recorded", None, "recorded")
+        insert_segment(connection, account, fresh.stream, recorded, at=at, by=actor.name)
+        live = read_live(connection, account)
+        swapped = StreamSwapped(
+            retired=seen.stream,
+            live=fresh.stream,
+            head_position=fresh.frontier.size,
+            root=fresh.frontier.root().hex(),
+        )
+        control = (live.control_position, live.control)
+        done = record_control(connection, account, actor, control, (*record, swapped), at=at)
+        if done is None:
+            raise Rollback
+    return done is not None
+
+
+def _check_count(connection: Connection[Row], key: dict[str, object], fresh: Fresh) -> None:
+    row = connection.execute(SQL["count_arrived"], key).fetchone()
+    events, entities = row or (0, 0)
+    if events != fresh.events:
+        raise CountDiffers("events", events, fresh.events)
+    if entities != fresh.entities:
+        raise CountDiffers("entities", entities, fresh.entities)
+
+
+def insert_segment(
+    connection: Connection[Row],
+    account: AccountId,
+    stream: int,
+    segment: tuple[int, str, str | None, str],
+    *,
+    at: datetime,
+    by: str,
+) -> None:
+    """Note how the positions from a *segment*'s first on came: (first position, came by, source, authenticity)."""
+    first, came_by, source, authenticity = segment
+    connection.execute(
+        SQL["insert_segment"],
+        {
+            "account": account,
+            "stream": stream,
+            "first": first,
+            "came_by": came_by,
+            "at": at,
+            "by": by,
+            "source": source,
+            "authenticity": authenticity,
+        },
+    )
