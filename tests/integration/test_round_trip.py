@@ -21,6 +21,7 @@ from domain.tree import leaf_hash, root_of
 from domain.work import is_gone
 from snapshots.backup import Backup, take_backup
 from snapshots.manifest import SNAPSHOT_FILES
+from snapshots.restore import restore_archive
 from tests.fixtures.accounts import OpenAccount, OpenedAccount
 from tests.histories import History, Played, histories, play
 
@@ -114,3 +115,45 @@ def test_a_later_archive_continues_an_earlier_one(
 
     with zipfile.ZipFile(folder / "earlier.zip") as earlier, zipfile.ZipFile(folder / "later.zip") as later:
         assert later.read("timeline.jsonl").startswith(earlier.read("timeline.jsonl"))
+
+
+def content(target: Path) -> dict[str, bytes]:
+    """The files of an archive that hold what an account is: lines, snapshots, attachments."""
+    with zipfile.ZipFile(target) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".jsonl") or name.startswith("attachments/")]
+        return {name: archive.read(name) for name in names}
+
+
+@few
+@given(histories(), histories())
+def test_a_backup_of_a_restored_account_is_the_backup_it_was_restored_from(
+    fresh_account: OpenAccount, folder: Path, history: History, later: History
+) -> None:
+    opened, _ = lived(fresh_account, history)
+    before = backed_up(opened, folder / "before.zip")
+    play(opened.application, opened.access, later)
+
+    with (folder / "before.zip").open("rb") as file:
+        restore_archive(opened.application, opened.access, actor(opened), file)
+    after = backed_up(opened, folder / "after.zip")
+
+    assert (after.position, after.root) == (before.position, before.root)
+    assert content(folder / "after.zip") == content(folder / "before.zip")
+    assert after.stream > before.stream
+
+
+@few
+@given(histories())
+def test_an_account_restored_into_another_is_the_same_there(
+    fresh_account: OpenAccount, folder: Path, history: History
+) -> None:
+    opened, _ = lived(fresh_account, history)
+    before = backed_up(opened, folder / "source.zip")
+    other = fresh_account()
+
+    with (folder / "source.zip").open("rb") as file:
+        restore_archive(other.application, other.access, actor(other), file)
+    after = backed_up(other, folder / "target.zip")
+
+    assert (after.position, after.root) == (before.position, before.root)
+    assert content(folder / "target.zip") == content(folder / "source.zip")
