@@ -2,13 +2,14 @@
 
 Two round trips a command: one reads the head of the live stream and the states that are named, one appends what was
 decided, if the account still is where it was read. If not, the command is decided anew, once more freely, then queued
-behind the account's lock, where nothing can come between.
+behind the account's lock, where nothing can come between. Where this process was the last to write to the account, the
+reading is spared as well (``domain.recent``).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
@@ -18,11 +19,13 @@ from psycopg import Connection
 
 from domain import control as c
 from domain.control import Control
+from domain.errors import CounterfoilError
 from domain.events import Via, line, written_time
 from domain.ids import AccountId, EntityId, PersonId
 from domain.kinds import Kind
 from domain.numbering import Series
 from domain.parties import Value
+from domain.recent import MOST_STATE_BYTES, Recent, Seen, with_newer
 from domain.rules import RULES
 from domain.store.database import Database, Row, set_account
 from domain.store.streams import (
@@ -37,7 +40,7 @@ from domain.store.streams import (
 )
 from domain.tree import append as append_leaves
 from domain.tree import leaf_hash
-from domain.work import VersionStale, Work, is_gone
+from domain.work import VersionStale, Work, decode_state, is_gone
 
 T = TypeVar("T")
 _FREE_TRIES = 2  # more would starve a command on a busy account, fewer would queue it for one unlucky moment
@@ -78,6 +81,16 @@ class Outcome(NamedTuple):
     position: int
 
 
+class _Decision(NamedTuple):
+    """What is to be decided, by whom, on which entities."""
+
+    account: AccountId
+    actor: Actor
+    command: Callable[[Work], Any]
+    named: list[EntityId]
+    expected: Expected | None
+
+
 def utc_now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
@@ -91,6 +104,7 @@ class Application:
         self.clock = clock
         self._controls: dict[AccountId, tuple[int, Control]] = {}
         self._controls_lock = threading.Lock()
+        self._recent = Recent()
 
     def run(
         self,
@@ -121,54 +135,76 @@ class Application:
         """Like ``run``, but says where in which stream it was recorded as well."""
         named = [*reads, *([expected.entity] if expected else [])]
         with self.database.connection() as connection:
+            decision = _Decision(account, actor, command, named, expected)
+            done = self._from_recent(connection, decision)
             for _ in range(_FREE_TRIES):
-                done = self._attempt(connection, account, actor, command, named=named, expected=expected, lock=False)
                 if done is not None:
                     return done
-            while True:
-                with connection.transaction():
-                    done = self._attempt(connection, account, actor, command, named=named, expected=expected, lock=True)
+                done = self._attempt(connection, decision, lock=False)
+            while done is None:
                 # Only a change of the account's own history can still come between: then once more.
-                if done is not None:
-                    return done
+                with connection.transaction():
+                    done = self._attempt(connection, decision, lock=True)
+            return done
 
-    def _attempt(
-        self,
-        connection: Connection[Row],
-        account: AccountId,
-        actor: Actor,
-        command: Callable[[Work], Any],
-        *,
-        named: list[EntityId],
-        expected: Expected | None,
-        lock: bool,
-    ) -> Outcome | None:
-        """One try: None when the account moved on between reading and recording."""
+    def _from_recent(self, connection: Connection[Row], decision: _Decision) -> Outcome | None:
+        """One try on what was seen last, in one round trip. None when it was not enough or no longer so.
+
+        A refusal counts only on what was read just now, and so does an answer without a decision: nothing proves them.
+        """
+        seen, control = self._recent.get(decision.account), self._controls.get(decision.account)
+        if seen is None or control is None or not seen.alone or control[0] != seen.head.control_position:
+            return None
+        if not all(id_ in seen.states for id_ in decision.named):
+            return None
+        try:
+            done = self._decide(connection, decision, control[1], seen, lock=False)
+        except CounterfoilError:
+            return None
+        return done if done is not None and done.position > seen.head.position else None
+
+    def _attempt(self, connection: Connection[Row], decision: _Decision, *, lock: bool) -> Outcome | None:
+        """One try on what is read now: None when the account moved on between reading and recording."""
+        account = decision.account
         known = self._controls.get(account)
-        loaded = load(connection, account, named, control_known=known[0] if known else -1, lock=lock)
+        loaded = load(connection, account, decision.named, control_known=known[0] if known else -1, lock=lock)
         head = loaded.head
         if loaded.control is not None or known is None:
             known = (head.control_position, _CONTROL.decode(loaded.control or ""))
             with self._controls_lock:
                 self._controls[account] = known
-        now = self.clock()
+        states = {state.id: state for state in (decode_state(Kind(kind), text) for kind, text in loaded.states)}
+        large = {id_ for id_, (_, text) in zip(states, loaded.states, strict=True) if len(text) > MOST_STATE_BYTES}
+        seen = self._recent.get(account)
+        if seen is not None and (seen.head.stream, seen.head.position) == (head.stream, head.position):
+            seen = Seen(head, seen.states | states, seen.series, large, alone=True)
+        else:
+            seen = Seen(head, states, {}, large, alone=False)
+        return self._decide(connection, decision, known[1], seen, lock=lock)
+
+    def _decide(
+        self, connection: Connection[Row], decision: _Decision, control: Control, seen: Seen, *, lock: bool
+    ) -> Outcome | None:
+        account, head, now = decision.account, seen.head, self.clock()
         if head.last_at is not None and now < head.last_at:
             now = head.last_at  # a clock that went back: no event is earlier than the one before it
-        work = Work(
-            known[1],
-            StreamReader(connection, account, head.stream, within=nullcontext() if lock else None),
-            stream=head.stream,
-            now=now,
-            states=loaded.states,
-        )
-        if expected is not None:
-            _check_expected(work, head, expected)
-        result = command(work)
+        within = nullcontext() if lock else None
+        reader = StreamReader(connection, account, head.stream, within=within, series=seen.series)
+        work = Work(control, reader, stream=head.stream, now=now, states=seen.states.values())
+        if decision.expected is not None:
+            _check_expected(work, head, decision.expected)
+        result = decision.command(work)
         if not work.decided:
             return Outcome(result, head.stream, head.position)
         _keep_attachments(connection, account, work.attachments, locked=lock)
-        batch, leaves = _batch(work, head, actor, now)
-        position = append(connection, account, head, append_leaves(head.frontier, leaves), batch)
+        batch, leaves = _batch(work, head, decision.actor, now)
+        frontier = append_leaves(head.frontier, leaves)
+        position = append(connection, account, head, frontier, batch)
+        if position is None or lock:
+            self._recent.forget(account)  # behind the lock it is not committed yet
+        else:
+            left = Head(head.stream, position, frontier, now, head.control_position)
+            self._recent.keep(account, _left(seen, left, work, batch))
         return None if position is None else Outcome(result, head.stream, position)
 
     def control(self, account: AccountId) -> Control:
@@ -195,7 +231,12 @@ class Application:
         def look(work: Work) -> tuple[Any, int]:
             return work.get(kind, entity), work.stream
 
-        return self.run(account, Actor.system("reader"), look, reads=[entity])
+        with self.database.connection() as connection:
+            reading = _Decision(account, Actor.system("reader"), look, [entity], None)
+            found = self._attempt(connection, reading, lock=False)
+        assert found is not None, "nothing was to be recorded"
+        state: tuple[Any, int] = found.result
+        return state
 
     def attachment(self, account: AccountId, sha256: str) -> bytes | None:
         """The bytes of an attached file."""
@@ -243,11 +284,13 @@ class StreamReader:
         stream: int,
         *,
         within: AbstractContextManager[Any] | None,
+        series: Mapping[tuple[Kind, str], int],
     ) -> None:
         self._connection = connection
         self._account = account
         self._stream = stream
         self._within = within
+        self._series = series
 
     def states(self, ids: list[EntityId]) -> list[tuple[str, str]]:
         """Kind and state of those entities that are there, deleted ones among them."""
@@ -255,6 +298,9 @@ class StreamReader:
 
     def highest(self, kind: Kind, of: Series) -> int:
         """The highest number of a series: as last given out, or, on the first look, of all numbers there are."""
+        known = self._series.get((kind, of.key))
+        if known is not None:
+            return known
         rows = self._rows("read_highest", kind=kind.value, series=of.key)
         if rows:
             return int(rows[0][0])
@@ -338,6 +384,15 @@ def _batch(work: Work, head: Head, actor: Actor, now: datetime) -> tuple[Batch, 
     entities = [entity_row(decided.kind, position, decided.state) for position, decided in last.values()]
     series = [(kind.value, key, highest) for (kind, key), highest in work.series.items()]
     return Batch(events, entities, series), leaves
+
+
+def _left(seen: Seen, head: Head, work: Work, batch: Batch) -> Seen:
+    """The account as this command leaves it; of what it decided, only what is small."""
+    lengths = {row.id: len(row.state) for row in batch.entities}
+    decided = {one.entity: one.state for one in work.decided}
+    small = {id_: state for id_, state in decided.items() if lengths[id_] <= MOST_STATE_BYTES}
+    kept = {id_: state for id_, state in seen.states.items() if id_ not in decided and id_ not in seen.large}
+    return Seen(head, with_newer(kept, small), {**seen.series, **work.series}, set(), seen.alone)
 
 
 def entity_row(kind: Kind, position: int, state: Any) -> EntityRow:

@@ -147,9 +147,7 @@ class Decided(NamedTuple):
 class Work:
     """A command's unit of work. Not shared between threads."""
 
-    def __init__(
-        self, control: Control, reader: Reader, *, stream: int, now: datetime, states: list[tuple[str, str]]
-    ) -> None:
+    def __init__(self, control: Control, reader: Reader, *, stream: int, now: datetime, states: Iterable[Any]) -> None:
         self.control = control
         self.now = now
         self.stream = stream
@@ -157,9 +155,8 @@ class Work:
         self.series: dict[tuple[Kind, str], int] = {}
         self.attachments: dict[str, bytes] = {}
         self._reader = reader
-        self._states: dict[EntityId, Any] = {}
+        self._states: dict[EntityId, Any] = {state.id: state for state in states}
         self._absent: set[EntityId] = set()
-        self._keep(states)
 
     @property
     def reader(self) -> Reader:
