@@ -135,7 +135,15 @@ def partial(
         for field in msgspec.structs.fields(fields_of)
         if field.name not in without
     ]
-    made = msgspec.defstruct(name, parts, bases=(Value,), frozen=True, kw_only=True, namespace={"__doc__": doc})
+    made = msgspec.defstruct(
+        name,
+        parts,
+        bases=(Value,),
+        module=fields_of.__module__,
+        namespace={"__doc__": doc},
+        frozen=True,
+        kw_only=True,
+    )
     return cast("type[Value]", made)
 
 
