@@ -15,7 +15,7 @@ from uuid import UUID
 from eventsourcing.application import Application as StockApplication
 
 from bench.data import SETTINGS
-from bench.server import Place, compare, new_database
+from bench.server import Place, compare, new_database, side
 from bench.stock import Invoice, happen, stock_application
 from domain import commands
 from domain.accounts import Access, ensure_person, open_account
@@ -60,7 +60,7 @@ def measure(place: Place) -> dict[str, float]:
     ):
         writers = _writers(Application(database))
         events = _one_life(*writers[0])
-        compared = compare(place, lambda: _all_ours(writers), lambda: _all_stock(stock, events))
+        compared = compare(place, side(lambda: _all_ours(writers)), side(lambda: _all_stock(stock, events)))
     return {
         "commands_vs_stock": 1 / compared.ratio,
         "commands_a_second": WRITERS * INVOICES_A_ROUND * 4 / compared.ours,

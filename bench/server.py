@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,10 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 ROUNDS = 5
+
+
+# Makes ready, gives the work that is timed, and tidies up.
+Side = Callable[[], AbstractContextManager[Callable[[], object]]]
 
 
 class Place(NamedTuple):
@@ -48,17 +52,23 @@ def new_database(place: Place, name: str) -> Iterator[str]:
         connection.execute(drop)
 
 
-def compare(place: Place, ours: Callable[[], object], peer: Callable[[], object]) -> Compared:
+def compare(place: Place, ours: Side, peer: Side) -> Compared:
     """Both sides in turn, five times; neither pays for what the other left to be written."""
     timed: tuple[list[float], list[float]] = ([], [])
     for round_ in range(ROUNDS):
         sides = [(timed[0], ours), (timed[1], peer)]
         for taken, side in sides if round_ % 2 == 0 else reversed(sides):
-            settle(place)
-            start = time.perf_counter()
-            side()
-            taken.append(time.perf_counter() - start)
+            with side() as work:
+                settle(place)
+                start = time.perf_counter()
+                work()
+                taken.append(time.perf_counter() - start)
     return Compared(statistics.median(timed[0]), statistics.median(timed[1]))
+
+
+def side(work: Callable[[], object]) -> Side:
+    """What needs nothing made ready."""
+    return lambda: nullcontext(work)
 
 
 def settle(place: Place) -> None:
