@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -183,6 +184,25 @@ class Totaller:
             high, last = ordinal, number
         self._numbers[key] = (low, first, high, last, count + 1)
 
+    def merge(self, other: Totaller) -> None:
+        """Add what *other* added up."""
+        for count_key, count in other._counts.items():
+            self._counts[count_key] = self._counts.get(count_key, 0) + count
+        for mine, theirs in (
+            (self._receivable, other._receivable),
+            (self._per_customer, other._per_customer),
+            (self._payments, other._payments),
+        ):
+            _add_up(mine, theirs)
+        for revenue_key, (taxable, tax) in other._revenue.items():
+            before = self._revenue.get(revenue_key, (ZERO, ZERO))
+            self._revenue[revenue_key] = (before[0] + taxable, before[1] + tax)
+        for number_key, (low, first, high, last, count) in other._numbers.items():
+            known = self._numbers.get(number_key, (low, first, high, last, 0))
+            lowest = min((known[0], known[1]), (low, first))
+            highest = max((known[2], known[3]), (high, last))
+            self._numbers[number_key] = (*lowest, *highest, known[4] + count)
+
     def totals(self) -> ControlTotals:
         """What all lines so far come to."""
         return ControlTotals(
@@ -219,6 +239,11 @@ class Totaller:
         for (_, currency), amount in owing[MOST_CUSTOMERS:]:
             rest[currency] = rest.get(currency, ZERO) + amount
         return listed + [Receivable(currency=currency, amount=amount) for currency, amount in sorted(rest.items())]
+
+
+def _add_up(mine: dict[Any, Decimal], theirs: dict[Any, Decimal]) -> None:
+    for key, amount in theirs.items():
+        mine[key] = mine.get(key, ZERO) + amount
 
 
 class Difference(Value, frozen=True, kw_only=True):

@@ -85,14 +85,16 @@ def _same_kind(key: str) -> Kind | None:
 
 
 class AddedSink:
-    """Hands what is added to a builder, and after it the events that adjust it; adds all of it to *totaller*."""
+    """Hands what is added to a builder, and after it the events that adjust it.
+
+    ``adjusted`` adds up those that were adjusted, as they are then.
+    """
 
     def __init__(
         self,
         builder: StreamBuilder | None,
         events: dict[str, list[Value]],
         *,
-        totaller: Totaller,
         actor: Actor,
         at: datetime,
     ) -> None:
@@ -101,18 +103,18 @@ class AddedSink:
         self._actor = actor
         self._at = written_time(at)
         self._held: list[Checked] = []
-        self._totaller = totaller
+        self.adjusted = Totaller()
 
     def lines(self, first_position: int, envelopes: list[Any], leaves: list[bytes]) -> None:
         """Lines that are added, as they are."""
         if self._builder is not None:
             self._builder.lines(first_position, envelopes, leaves)
 
-    def entities(self, entities: list[Checked]) -> None:
-        """Entities that are added; those with adjustments wait for them."""
-        free = [entity for entity in entities if entity.id not in self._events]
-        self._held += [entity for entity in entities if entity.id in self._events]
-        self._hand_on(free)
+    def entities(self, rows: bytes, count: int, held: list[Checked]) -> None:
+        """Entities that are added, as rows; those with adjustments are held, and wait for them."""
+        self._held += held
+        if self._builder is not None:
+            self._builder.entities(rows, count, [])
 
     def finish(self, frontier: Frontier) -> Frontier:
         """Add the adjusting events after all lines. The log with them."""
@@ -133,7 +135,8 @@ class AddedSink:
             adjusted.append(entity._replace(state=state, position=position, line=_encode(state)))
         if self._builder is not None and envelopes:
             self._builder.lines(frontier.size + 1, envelopes, leaves)
-        self._hand_on(adjusted)
+            self._builder.entities(b"", 0, adjusted)
+        add_totals(self.adjusted, adjusted)
         return append_leaves(frontier, leaves)
 
     def _line(self, entity: Checked, data: Value, version: int) -> bytes:
@@ -147,8 +150,3 @@ class AddedSink:
             via="restore",
             data=encode_data(data),
         )
-
-    def _hand_on(self, entities: list[Checked]) -> None:
-        add_totals(self._totaller, entities)
-        if self._builder is not None and entities:
-            self._builder.entities(entities)

@@ -18,10 +18,9 @@ from psycopg.copy import QueuedLibpqWriter
 
 from domain.application import Actor
 from domain.ids import AccountId
-from domain.rules import RULES
 from domain.store.database import BUILDER, PURGER, Database, Row, set_account
 from domain.store.statements import statements
-from snapshots.checking import Checked
+from snapshots.checking import Checked, entity_row
 
 SQL = statements("snapshots", "restore.sql")
 ROWS_A_BATCH = 50_000  # one transaction each: about 40 MB, a second's work
@@ -108,26 +107,16 @@ class StreamBuilder:
         self._write("copy_events", rows, len(envelopes))
         self.sent_events += len(envelopes)
 
-    def entities(self, entities: list[Checked]) -> None:
-        """Entities with the position of their last event, and their snapshot lines."""
-        rows = []
-        for entity in entities:
-            number = RULES[entity.kind].number(entity.state)
-            rows.append(
-                b"%b%b\t%d\t%d\t%b\t%b\t%b\t%b\n"
-                % (
-                    self._prefix,
-                    entity.id.encode(),
-                    entity.state.version,
-                    entity.position,
-                    b"t" if entity.is_gone else b"f",
-                    entity.kind.value.encode(),
-                    b"\\N" if number is None else _text(number.encode()),
-                    _text(entity.line),
-                )
-            )
-        self._write("copy_entities", b"".join(rows), len(rows))
-        self.sent_entities += len(rows)
+    @property
+    def copy_prefix(self) -> bytes:
+        """What the rows of this stream's entities begin with."""
+        return self._prefix
+
+    def entities(self, rows: bytes, count: int, held: list[Checked]) -> None:
+        """Entities with their last positions, as rows for COPY; *held* are entities whose rows were kept back."""
+        own = b"".join([entity_row(self._prefix, entity) for entity in held])
+        self._write("copy_entities", rows + own, count + len(held))
+        self.sent_entities += count + len(held)
 
     def _write(self, statement: str, rows: bytes, count: int) -> None:
         if not count:
@@ -141,12 +130,6 @@ class StreamBuilder:
             self._in_batch = 0
         self._copy.write(rows)
         self._in_batch += count
-
-
-def _text(value: bytes) -> bytes:
-    """*value* as COPY's text format has it."""
-    value = value.replace(b"\\", b"\\\\")
-    return value.replace(b"\t", b"\\t").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
 
 
 def _escaped(envelopes: list[Any]) -> list[Any]:

@@ -7,12 +7,15 @@ numbers) comes out as keys, to be spooled and looked at again by target.
 
 from __future__ import annotations
 
+import zlib
 from array import array
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
+from decimal import Decimal
 from hashlib import md5
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from domain.errors import DomainError
 from domain.events import Event, LineRefused, check_json, read_line, read_lines
@@ -29,11 +32,18 @@ _encode = msgspec.json.Encoder().encode
 
 
 class PartitionInput(NamedTuple):
-    """One partition: timeline lines with their positions, snapshot lines by kind with their line numbers."""
+    """One partition: timeline lines with their positions, snapshot lines by kind with their line numbers.
+
+    *copy_prefix* begins the rows that a builder copies (none are made without it); entities of *hold* are not copied
+    but handed out; *partitions* is a power of two.
+    """
 
     lines: bytes
     positions: bytes
     snapshots: dict[Kind, tuple[bytes, bytes]]
+    partitions: int
+    copy_prefix: bytes | None
+    hold: frozenset[str]
 
 
 class Checked(NamedTuple):
@@ -46,24 +56,78 @@ class Checked(NamedTuple):
     line: bytes
     is_gone: bool
 
-    @property
-    def digest(self) -> str:
-        """What tells one content from another when account and archive are compared."""
-        return md5(self.line, usedforsecurity=False).hexdigest()
+
+class _Sums(Struct, array_like=True):
+    with_vat: Decimal
+    due: Decimal
+
+
+class DocumentFact(Struct, array_like=True):
+    """What a report says of a document."""
+
+    currency: str
+    state: str
+    issue_date: str
+    sent: int
+    totals: _Sums | None
+    attachments: list[str] = []
+
+
+class EntityFact(Struct, array_like=True):
+    """What is compared and reported of an entity; ``digest`` tells one content from another."""
+
+    id: str
+    kind: Kind
+    version: int
+    number: str | None
+    is_gone: bool
+    digest: str
+    document: DocumentFact | None
+    custom_fields: list[tuple[str, str]]
+    due_next: tuple[str, str] | None  # of an active subscription: its customer, and its next date
 
 
 class PartitionChecked(NamedTuple):
-    """What a partition comes to."""
+    """What a partition comes to, in a form that travels well between processes."""
 
-    entities: list[Checked]
+    facts: bytes
     faults: Faults
+    totaller: Totaller
+    across: dict[int, bytes]
+    rows: bytes
+    rows_count: int
+    held: list[Checked]
 
 
-def check_partition(given: PartitionInput, *, leave_out: Container[str] = ()) -> PartitionChecked:
-    """The partition's sound entities, and what is wrong with the others. Those of *leave_out* are not looked at."""
+_encode_facts = msgspec.msgpack.Encoder().encode
+decode_facts = msgspec.msgpack.Decoder(list[EntityFact]).decode
+
+
+def check_partition(given: PartitionInput) -> PartitionChecked:
+    """The partition's sound entities, and what is wrong with the others."""
+    entities, faults = _check(given)
+    across: dict[int, list[str]] = {}
+    for entity in entities:
+        note_across(entity, given.partitions, across)
+    free = [entity for entity in entities if entity.id not in given.hold] if given.hold else entities
+    totaller = Totaller()
+    add_totals(totaller, free)
+    rows = [] if given.copy_prefix is None else [entity_row(given.copy_prefix, entity) for entity in free]
+    return PartitionChecked(
+        facts=_encode_facts([fact_of(entity) for entity in entities]),
+        faults=faults,
+        totaller=totaller,
+        across={partition: "".join(records).encode() for partition, records in across.items()},
+        rows=b"".join(rows),
+        rows_count=len(rows),
+        held=[entity for entity in entities if entity.id in given.hold] if given.hold else [],
+    )
+
+
+def _check(given: PartitionInput) -> tuple[list[Checked], Faults]:
     faults = Faults()
-    folded = _fold(_events(given, faults), faults, leave_out)
-    snapshots = _snapshots(given, faults, leave_out)
+    folded = _fold(_events(given, faults), faults)
+    snapshots = _snapshots(given, faults)
     entities = []
     for id_, (position, state) in folded.items():
         found = snapshots.pop(id_, None)
@@ -80,7 +144,90 @@ def check_partition(given: PartitionInput, *, leave_out: Container[str] = ()) ->
         if id_ not in faults.entities:
             reason = f"id: found {id_}, of which the timeline has no event; expected the events that lead to it"
             faults.add(_fault("archive.no-events", found.file, found.line, "id", id_, reason))
-    return PartitionChecked(entities, faults)
+    return entities, faults
+
+
+def fact_of(entity: Checked) -> EntityFact:
+    """What is compared and reported of an entity."""
+    state = entity.state
+    fields = [(entity.kind.value, key) for key in state.custom_fields]
+    document = None
+    due_next = None
+    if entity.kind.is_document:
+        sums = _Sums(state.totals.with_vat, state.totals.due) if state.totals else None
+        dated = state.issue_date.isoformat() if state.issue_date else ""
+        attached = [attachment.sha256 for attachment in state.attachments]
+        document = DocumentFact(state.currency, state.state.value, dated, state.sent, sums, attached)
+        fields += [("line", key) for line in state.lines for key in line.custom_fields]
+    elif entity.kind is Kind.SUBSCRIPTION:
+        fields += [("line", key) for line in state.lines for key in line.custom_fields]
+        if state.state == "active":
+            due_next = (state.customer, state.next_date.isoformat())
+    number = getattr(state, "number", None)
+    digest = md5(entity.line, usedforsecurity=False).hexdigest()
+    return EntityFact(entity.id, entity.kind, state.version, number, entity.is_gone, digest, document, fields, due_next)
+
+
+def entity_row(prefix: bytes, entity: Checked) -> bytes:
+    """The row that COPY takes for an entity, after *prefix* (account and stream)."""
+    number = RULES[entity.kind].number(entity.state)
+    return b"%b%b\t%d\t%d\t%b\t%b\t%b\t%b\n" % (
+        prefix,
+        entity.id.encode(),
+        entity.state.version,
+        entity.position,
+        b"t" if entity.is_gone else b"f",
+        entity.kind.value.encode(),
+        b"\\N" if number is None else copy_text(number.encode()),
+        copy_text(entity.line),
+    )
+
+
+def copy_text(value: bytes) -> bytes:
+    """*value* as COPY's text format has it."""
+    value = value.replace(b"\\", b"\\\\")
+    return value.replace(b"\t", b"\\t").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+
+
+KINDS = tuple(Kind)
+_KIND_CODES = {kind: f"{number:02}" for number, kind in enumerate(KINDS)}
+_TARGET_CODES = {kind: chr(65 + number) for number, kind in enumerate(KINDS)}
+_ANY_DOCUMENT = "".join(_TARGET_CODES[kind] for kind in Kind if kind.is_document)
+
+
+def note_across(entity: Checked, partitions: int, across: dict[int, list[str]]) -> None:
+    """Note what must be looked at together with other entities, by the partition where they meet.
+
+    Records end with a line feed. E: an entity that is there (id, kind, gone). R: a reference (target, source, source's
+    kind, draft, kinds that it may lead to). U, M: a key that must be unique, or by which things are taken for the same
+    (id, kind, key).
+    """
+    mask = partitions - 1
+    kind = _KIND_CODES[entity.kind]
+    id_ = entity.id
+    across.setdefault(int(id_[-3:], 16) & mask, []).append(f"E{id_}{kind}{int(entity.is_gone)}\n")
+    if entity.is_gone:
+        return
+    seen = set()
+    draft = "1" if getattr(entity.state, "state", None) == "draft" else "0"
+    for field, target, kinds in RULES[entity.kind].references(entity.state):
+        if target in seen:
+            continue
+        seen.add(target)
+        targets = "".join([_TARGET_CODES[one] for one in kinds]) if kinds else _ANY_DOCUMENT
+        record = f"R{target:<36}{id_}{kind}{draft}{targets} {field}\n"
+        across.setdefault(partition_of(target, mask), []).append(record)
+    for letter, keys in (("U", unique_keys(entity.kind, entity.state)), ("M", match_keys(entity.kind, entity.state))):
+        for key in keys:
+            across.setdefault(zlib.crc32(key.encode()) & mask, []).append(f"{letter}{id_}{kind}{key}\n")
+
+
+def partition_of(id_: str, mask: int) -> int:
+    """The partition that an id falls into; 0 for what is none."""
+    try:
+        return int(id_[-3:], 16) & mask
+    except ValueError:
+        return 0
 
 
 class _Found(NamedTuple):
@@ -132,15 +279,13 @@ def _seeming_entity(raw: bytes) -> str | None:
     return named if isinstance(named, str) and is_canonical(named) else None
 
 
-def _fold(
-    events: Iterable[tuple[int, Event]], faults: Faults, leave_out: Container[str]
-) -> dict[EntityId, tuple[int, Any]]:
+def _fold(events: Iterable[tuple[int, Event]], faults: Faults) -> dict[EntityId, tuple[int, Any]]:
     """Each entity's last position and state; what breaks a rule is noted, and its entity goes no further."""
     folded: dict[EntityId, tuple[int, Any]] = {}
     last_at: dict[EntityId, str] = {}
     for position, event in events:
         id_ = event.entity
-        if id_ in faults.entities or id_ in leave_out:
+        if id_ in faults.entities:
             continue
         before = folded.get(id_)
         state: Any = before[1] if before else None
@@ -173,7 +318,7 @@ def _fold(
     return folded
 
 
-def _snapshots(given: PartitionInput, faults: Faults, leave_out: Container[str]) -> dict[EntityId, _Found]:
+def _snapshots(given: PartitionInput, faults: Faults) -> dict[EntityId, _Found]:
     found: dict[EntityId, _Found] = {}
     for kind, (lines, numbers) in given.snapshots.items():
         line_numbers = array("Q")
@@ -181,8 +326,6 @@ def _snapshots(given: PartitionInput, faults: Faults, leave_out: Container[str])
         file = SNAPSHOT_FILES[kind]
         for line, raw in zip(line_numbers, lines.split(b"\n")[:-1], strict=True):
             id_ = EntityId(raw[7:43].decode("ascii", "replace"))
-            if id_ in leave_out:
-                continue
             if id_ in found:
                 reason = f"id: found {id_} again, after {found[id_].file} line {found[id_].line:,}; expected it once"
                 faults.add(_fault("archive.snapshot-twice", file, line, "id", id_, reason))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from hashlib import md5
 from typing import Any, Literal
 
 import msgspec
@@ -24,7 +23,15 @@ from domain.store.database import Database
 from domain.store.statements import statements
 from domain.work import decode_state
 from projections.control_totals import ControlTotals, Totaller
-from snapshots.checking import Checked, match_keys, unique_keys
+from snapshots.checking import (
+    Checked,
+    DocumentFact,
+    EntityFact,
+    fact_of,
+    match_keys,
+    partition_of,
+    unique_keys,
+)
 from snapshots.examination import Across
 from snapshots.manifest import Manifest
 from snapshots.report import (
@@ -44,40 +51,17 @@ from snapshots.spool import Spool
 
 SQL = statements("snapshots", "restore.sql")
 _ROWS_A_FETCH = 1_000
-_KEYED = (Kind.CUSTOMER, Kind.ITEM, Kind.LAYOUT, Kind.LEDGER_ACCOUNT)
 
 Change = Literal["created", "replaced", "removed"]
 
 
-class _Totals(Struct):
-    with_vat: Decimal = ZERO
-    due: Decimal = ZERO
-
-
-class DocumentFacts(Struct):
-    """What a report says of a document, read from its snapshot."""
-
-    currency: str = ""
-    state: str = "draft"
-    issue_date: str = ""
-    sent: int = 0
-    totals: _Totals | None = None
-
-
 class TargetRow(Struct, array_like=True):
-    """An entity of the account as it is."""
+    """An entity of the account as it is; *keys*: what must be unique of it, and by what it is taken for the same."""
 
-    id: str
-    kind: Kind
-    version: int
-    number: str | None
-    deleted: bool
-    digest: str
-    document: DocumentFacts | None
+    fact: EntityFact
     keys: tuple[list[str], list[str]]
 
 
-_facts = msgspec.json.Decoder(DocumentFacts).decode
 _encode = msgspec.json.Encoder().encode
 _rows = msgspec.json.Decoder(list[TargetRow]).decode
 
@@ -108,43 +92,36 @@ class Target:
             cursor.execute(SQL["read_target"], {"account": self.account, "stream": self.stream})
             while rows := cursor.fetchmany(_ROWS_A_FETCH):
                 by_kind: dict[Kind, list[bytes]] = {}
-                for id_, kind_name, version, number, deleted, text in rows:
+                for id_, kind_name, deleted, text in rows:
                     kind, state = Kind(kind_name), text.encode()
                     if not deleted:
                         by_kind.setdefault(kind, []).append(state)
-                    row = TargetRow(
-                        id_,
-                        kind,
-                        version,
-                        number,
-                        deleted,
-                        md5(state, usedforsecurity=False).hexdigest(),
-                        _facts(state) if kind.is_document else None,
-                        _keys(kind, state, number) if with_keys else ([], []),
-                    )
-                    self._spool.add(int(id_[-2:], 16) & mask, _encode(row) + b"\n")
+                    decoded = decode_state(kind, state)
+                    fact = fact_of(Checked(id_, kind, 0, decoded, state, deleted))
+                    row = TargetRow(fact, _keys(kind, decoded) if with_keys else ([], []))
+                    self._spool.add(partition_of(id_, mask), _encode(row) + b"\n")
                     self.count += 1
                 for kind, lines in by_kind.items():
                     self.totaller.add(kind, b"\n".join(lines) + b"\n")
         self.totals = self.totaller.totals()
 
-    def partition(self, partition: int) -> dict[str, TargetRow]:
+    def partition(self, partition: int) -> dict[str, EntityFact]:
         """The entities of a partition, by id."""
-        lines = self._spool.read(partition)
-        return {row.id: row for row in _rows(b"[" + lines[:-1].replace(b"\n", b",") + b"]")}
+        return {row.fact.id: row.fact for row in self._read(partition)}
 
     def across(self) -> Iterator[Across]:
         """The entities as others may refer to them or be the same as."""
         for partition in range(self._spool.partitions):
-            for row in self.partition(partition).values():
-                yield Across(row.id, row.kind, row.deleted, row.keys[0], row.keys[1])
+            for row in self._read(partition):
+                yield Across(row.fact.id, row.fact.kind, row.fact.is_gone, *row.keys)
+
+    def _read(self, partition: int) -> list[TargetRow]:
+        lines = self._spool.read(partition)
+        return _rows(b"[" + lines[:-1].replace(b"\n", b",") + b"]")
 
 
-def _keys(kind: Kind, state: bytes, number: str | None) -> tuple[list[str], list[str]]:
-    if kind in _KEYED:
-        decoded = decode_state(kind, state)
-        return unique_keys(kind, decoded), match_keys(kind, decoded)
-    return ([f"{kind.value} number {number!r}"] if number is not None else [], [])
+def _keys(kind: Kind, state: Any) -> tuple[list[str], list[str]]:
+    return unique_keys(kind, state), match_keys(kind, state)
 
 
 class Comparison:
@@ -172,57 +149,60 @@ class Comparison:
         self.closed_count = 0
         self.held: list[Held] = []
 
-    def look(self, partition: int, entities: list[Checked]) -> None:
+    def look(self, partition: int, facts: list[EntityFact]) -> None:
         """Compare a partition's sound entities with those of the account."""
         there = self._target.partition(partition)
-        for entity in entities:
-            row = there.pop(entity.id, None)
-            if row is not None and not row.deleted:
-                self._kinds[row.kind]["account"] += 1
-            if not entity.is_gone:
-                self._kinds[entity.kind]["archive"] += 1
-            if self._adding:
-                if row is None:
-                    self.added.add(entity.id)
-                    self._note_data(entity)
-                    if not entity.is_gone:
-                        self._change("created", entity.kind, entity.id, _number(entity), _document(entity))
-                elif not row.deleted:
-                    self._kinds[row.kind]["unchanged"] += 1
-                continue
-            self._note_data(entity)
-            self._compare(entity, row)
         for row in there.values():
-            if not row.deleted:
+            if not row.is_gone:
                 self._kinds[row.kind]["account"] += 1
-                if self._adding:
-                    self._kinds[row.kind]["unchanged"] += 1
-                else:
-                    self._lose(row)
-
-    def _compare(self, entity: Checked, row: TargetRow | None) -> None:
-        is_there = row is not None and not row.deleted
-        if entity.is_gone:
-            if row is not None and is_there:
+        for fact in facts:
+            if not fact.is_gone:
+                self._kinds[fact.kind]["archive"] += 1
+            row_there = there.pop(fact.id, None)
+            if self._adding:
+                self._add(fact, row_there)
+            else:
+                self._note_data(fact)
+                self._compare(fact, row_there)
+        for row in there.values():
+            if row.is_gone:
+                continue
+            if self._adding:
+                self._kinds[row.kind]["unchanged"] += 1
+            else:
                 self._lose(row)
-            return
-        number, document = _number(entity), _document(entity)
-        if row is None or not is_there:
-            self._change("created", entity.kind, entity.id, number, document)
-        elif row.digest == entity.digest:
+
+    def _add(self, fact: EntityFact, row: EntityFact | None) -> None:
+        if row is None:
+            self.added.add(fact.id)
+            self._note_data(fact)
+            if not fact.is_gone:
+                self._change("created", fact)
+        elif not row.is_gone:
+            self._kinds[row.kind]["unchanged"] += 1
+
+    def _compare(self, fact: EntityFact, row: EntityFact | None) -> None:
+        if row is not None and row.is_gone:
+            row = None
+        if fact.is_gone:
+            if row is not None:
+                self._lose(row)
+        elif row is None:
+            self._change("created", fact)
+        elif row.digest == fact.digest:
             self._kinds[row.kind]["unchanged"] += 1
         else:
-            self._change("replaced", entity.kind, entity.id, number or row.number, document or row.document)
-            if row.document is not None and document is not None:
-                self._compare_documents(row, entity, row.document, document)
+            self._change("replaced", fact, dated_before=row)
+            if row.document is not None and fact.document is not None:
+                self._compare_documents(row, fact, row.document, fact.document)
 
-    def _compare_documents(self, row: TargetRow, entity: Checked, now: DocumentFacts, then: DocumentFacts) -> None:
-        if row.number is not None and row.number != _number(entity):
+    def _compare_documents(self, row: EntityFact, fact: EntityFact, now: DocumentFact, then: DocumentFact) -> None:
+        if row.number is not None and row.number != fact.number:
             self._lose_document(row, now)
             return
-        goes_back = row.version > entity.state.version
         due_now, due_then = _due(now), _due(then)
-        if goes_back and (now.state != then.state or due_now != due_then or now.sent > then.sent):
+        changes = now.state != then.state or due_now != due_then or now.sent > then.sent
+        if row.version > fact.version and changes:
             self.back_count += 1
             if len(self.back) < MOST_LISTED:
                 self.back.append(
@@ -238,12 +218,12 @@ class Comparison:
                     )
                 )
 
-    def _lose(self, row: TargetRow) -> None:
-        self._change("removed", row.kind, row.id, row.number, row.document)
+    def _lose(self, row: EntityFact) -> None:
+        self._change("removed", row)
         if row.document is not None and row.number is not None:
             self._lose_document(row, row.document)
 
-    def _lose_document(self, row: TargetRow, document: DocumentFacts) -> None:
+    def _lose_document(self, row: EntityFact, document: DocumentFact) -> None:
         assert row.number is not None, "only an issued document is lost"
         self.lost_count += 1
         if len(self.lost) < MOST_LISTED:
@@ -266,32 +246,33 @@ class Comparison:
                 missing.append(row.number)
             self._highest[row.kind.value, of.key] = (max(highest, ordinal), missing)
 
-    def _change(self, change: Change, kind: Kind, id_: str, number: str | None, document: DocumentFacts | None) -> None:
-        self._kinds[kind][change] += 1
+    def _change(self, change: Change, fact: EntityFact, *, dated_before: EntityFact | None = None) -> None:
+        self._kinds[fact.kind][change] += 1
         if len(self.entities) < MOST_LISTED:
-            self.entities.append(Named(change=change, kind=kind.value, id=id_, number=number))
-        dated = document.issue_date if document is not None else ""
-        if self._closed_until is not None and dated and dated <= self._closed_until.isoformat():
+            self.entities.append(Named(change=change, kind=fact.kind.value, id=fact.id, number=fact.number))
+        if self._closed_until is None:
+            return
+        dates = [
+            one.document.issue_date for one in (fact, dated_before) if one is not None and one.document is not None
+        ]
+        closed = [dated for dated in dates if dated and dated <= self._closed_until.isoformat()]
+        if closed:
             self.closed_count += 1
             if len(self.closed) < MOST_LISTED:
-                closed = InClosedPeriod(change=change, kind=kind.value, id=id_, number=number, issue_date=dated)
-                self.closed.append(closed)
+                self.closed.append(
+                    InClosedPeriod(
+                        change=change, kind=fact.kind.value, id=fact.id, number=fact.number, issue_date=closed[0]
+                    )
+                )
 
-    def _note_data(self, entity: Checked) -> None:
-        if entity.is_gone:
+    def _note_data(self, fact: EntityFact) -> None:
+        if fact.is_gone:
             return
-        state = entity.state
-        for key in state.custom_fields:
-            self._note_field(entity.kind.value, key)
-        for line in getattr(state, "lines", ()):
-            for key in line.custom_fields:
-                self._note_field("line", key)
-        if entity.kind is Kind.SUBSCRIPTION and state.state == "active" and state.next_date.isoformat() < self._today:
-            self.held.append(Held(id=state.id, customer=state.customer, next_date=state.next_date.isoformat()))
-
-    def _note_field(self, kind: str, key: str) -> None:
-        if (kind, key) not in self._defined:
-            self._undefined[kind, key] = self._undefined.get((kind, key), 0) + 1
+        for kind, key in fact.custom_fields:
+            if (kind, key) not in self._defined:
+                self._undefined[kind, key] = self._undefined.get((kind, key), 0) + 1
+        if fact.due_next is not None and fact.due_next[1] < self._today:
+            self.held.append(Held(id=fact.id, customer=fact.due_next[0], next_date=fact.due_next[1]))
 
     def changes(self) -> tuple[KindChanges, ...]:
         """What becomes of each kind."""
@@ -330,25 +311,11 @@ class Comparison:
         )
 
 
-def _number(entity: Checked) -> str | None:
-    number: str | None = getattr(entity.state, "number", None)
-    return number
-
-
-def _document(entity: Checked) -> DocumentFacts | None:
-    if not entity.kind.is_document:
-        return None
-    state: Any = entity.state
-    sums = _Totals(state.totals.with_vat, state.totals.due) if state.totals else None
-    dated = state.issue_date.isoformat() if state.issue_date else ""
-    return DocumentFacts(state.currency, state.state.value, dated, state.sent, sums)
-
-
-def _due(document: DocumentFacts) -> Decimal | None:
+def _due(document: DocumentFact) -> Decimal | None:
     return document.totals.due if document.totals is not None else None
 
 
-def _state_shown(document: DocumentFacts) -> str:
+def _state_shown(document: DocumentFact) -> str:
     return f"{document.state}, sent" if document.sent and document.state == "issued" else document.state
 
 

@@ -14,54 +14,40 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any, NamedTuple, Protocol
 
-from domain.entity import Reference
 from domain.events import LineRefused, read_line
 from domain.kinds import Kind
-from domain.rules import RULES
 from domain.tree import EMPTY, Frontier, leaf_hashes
 from domain.tree import append as append_leaves
 from projections.control_totals import ControlTotals, Totaller, differences
 from snapshots.archive import Archive
 from snapshots.checking import (
+    KINDS,
     Checked,
+    EntityFact,
+    PartitionChecked,
     PartitionInput,
-    add_totals,
     check_partition,
+    decode_facts,
     line_fault,
-    match_keys,
-    unique_keys,
+    partition_of,
 )
 from snapshots.errors import FileDiffers
 from snapshots.faults import Fault, Faults
 from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
 from snapshots.spool import Spool
+from snapshots.workers import in_order, without_collecting
 
 Progress = Callable[[str, int, int], None]
 
-# A partition's lines, their structs and states are about fifteen times its bytes: 3 MB come to some 45 MB.
-_PARTITION_BYTES = 3 * 1024 * 1024
-_MOST_PARTITIONS = 256  # two hexadecimal digits of an id tell them apart
+# A partition's lines, their structs and states are some fifteen times its bytes: 1 MB comes to 15 MB.
+_PARTITION_BYTES = 1024 * 1024
+_MOST_PARTITIONS = 1024  # the last three hexadecimal digits of an id, which are random, tell them apart
+_WORKERS_FROM_BYTES = 48 * 1024 * 1024  # from here on two processes more are worth the 0.4 s that they take to start
 ENVELOPE = re.compile(
-    rb'\{"type":"([a-z_]+\.[a-z_]+)","type_version":(\d{1,5}),"entity":"([0-9a-f-]{34}([0-9a-f]{2}))",'
+    rb'\{"type":"([a-z_]+\.[a-z_]+)","type_version":(\d{1,5}),"entity":"([0-9a-f-]{33}([0-9a-f]{3}))",'
     rb'"version":(\d{1,10}),"at":"([0-9T:.Z-]{27})","actor":"([a-z0-9:-]{1,60})","via":"([a-z]{1,20})",'
     rb'"data":(\{.*\})\}\n'
 )
-_ID_AT = slice(7, 43)  # of a snapshot line: {"id":"
-_KINDS = tuple(Kind)
-
-
-class Envelope(NamedTuple):
-    """A line's parts, as bytes, as the pattern finds them."""
-
-    type: bytes
-    type_version: bytes
-    entity: bytes
-    partition: bytes
-    version: bytes
-    at: bytes
-    actor: bytes
-    via: bytes
-    data: bytes
 
 
 class Sink(Protocol):
@@ -71,8 +57,8 @@ class Sink(Protocol):
         """Lines that are kept, in order, from *first_position* on."""
         ...
 
-    def entities(self, entities: list[Checked]) -> None:
-        """Entities that are kept, with their positions in the fresh stream."""
+    def entities(self, rows: bytes, count: int, held: list[Checked]) -> None:
+        """Entities that are kept: rows for COPY, and those that were to be held."""
         ...
 
 
@@ -94,6 +80,7 @@ class Examination(NamedTuple):
     first_position: int
     events: int
     totals: ControlTotals
+    totaller: Totaller
     actors: dict[str, int]
     clashes: list[tuple[str, str, str]]
     refused: frozenset[str]
@@ -113,7 +100,9 @@ class Examiner:
         beside: Iterable[Across] = (),
         base: Frontier = EMPTY,
         sink: Sink | None = None,
-        look: Callable[[int, list[Checked]], None] | None = None,
+        copy_prefix: bytes | None = None,
+        hold: frozenset[str] = frozenset(),
+        look: Callable[[int, list[EntityFact]], None] | None = None,
         progress: Progress = lambda _phase, _done, _of: None,
     ) -> None:
         self.archive = archive
@@ -123,12 +112,15 @@ class Examiner:
         self._beside = beside
         self._base = base
         self._sink = sink
+        self._copy_prefix = copy_prefix
+        self._hold = hold
         self._look = look
         self._progress = progress
         self._totaller = Totaller()
         self._actors: dict[bytes, int] = {}
         self._clashes: list[tuple[str, str, str]] = []
         self._partitions = _partitions(archive)
+        self._attached = {file.sha256 for file in archive.attachments()}
 
     @property
     def partitions(self) -> int:
@@ -137,7 +129,10 @@ class Examiner:
 
     def run(self) -> Examination:
         """Read the archive through. Raises ContainerFault or FileDiffers when a file is not the one listed."""
+        large = _size(self.archive) >= _WORKERS_FROM_BYTES
         with ExitStack() as stack:
+            check = stack.enter_context(in_order(check_partition, processes=large))
+            stack.enter_context(without_collecting())
             self._lines = stack.enter_context(Spool(self._partitions))
             self._positions = stack.enter_context(Spool(self._partitions))
             self._snapshots = {kind: stack.enter_context(Spool(self._partitions)) for kind in self._kinds_there()}
@@ -147,7 +142,8 @@ class Examiner:
             for kind in SNAPSHOT_FILES:
                 self._read_snapshots(kind)
             self._read_attachments()
-            self._check_entities()
+            for partition, checked in enumerate(check(self._given())):
+                self._take(partition, checked)
             refused = self._check_across()
         totals = self._totaller.totals()
         if not self.faults.count and not self._leaves_out:
@@ -158,6 +154,7 @@ class Examiner:
             first_position=self._base.size + 1,
             events=frontier.size - self._base.size,
             totals=totals,
+            totaller=self._totaller,
             actors={actor.decode(): count for actor, count in self._actors.items()},
             clashes=self._clashes,
             refused=refused,
@@ -225,19 +222,22 @@ class Examiner:
 
     def _spool_lines(self, envelopes: list[Any], numbers: list[int], raw: list[bytes]) -> None:
         mask = self._partitions - 1
-        lines: list[list[bytes]] = [[] for _ in range(self._partitions)]
-        positions: list[list[int]] = [[] for _ in range(self._partitions)]
+        lines: dict[int, list[bytes]] = {}
+        positions: dict[int, list[int]] = {}
         actors = self._actors
         for parts, number, line in zip(envelopes, numbers, raw, strict=True):
             partition = int(parts[3], 16) & mask
-            lines[partition].append(line)
-            positions[partition].append(number)
+            if partition in lines:
+                lines[partition].append(line)
+                positions[partition].append(number)
+            else:
+                lines[partition] = [line]
+                positions[partition] = [number]
             actor = parts[6]
             actors[actor] = actors.get(actor, 0) + 1
-        for partition, some in enumerate(lines):
-            if some:
-                self._lines.add(partition, b"\n".join(some) + b"\n")
-                self._positions.add(partition, array("Q", positions[partition]).tobytes())
+        for partition, some in lines.items():
+            self._lines.add(partition, b"\n".join(some) + b"\n")
+            self._positions.add(partition, array("Q", positions[partition]).tobytes())
 
     def _blocks(self, file: str) -> Iterator[bytes]:
         """A file's blocks of lines; a file that does not end as lines do is a fault, and ends there."""
@@ -255,27 +255,29 @@ class Examiner:
         file = SNAPSHOT_FILES[kind]
         rows = self.archive.listed(file).rows or 0
         done = 0
-        mask = self._partitions - 1
         for block in self._blocks(file):
             raw = block[:-1].split(b"\n")
             if kind in self._snapshots:
-                lines: list[list[bytes]] = [[] for _ in range(self._partitions)]
-                numbers: list[list[int]] = [[] for _ in range(self._partitions)]
-                for number, line in enumerate(raw, done + 1):
-                    try:
-                        partition = int(line[41:43], 16) & mask
-                    except ValueError:
-                        partition = 0
-                    lines[partition].append(line)
-                    numbers[partition].append(number)
-                for partition, some in enumerate(lines):
-                    if some:
-                        self._snapshots[kind].add(partition, b"\n".join(some) + b"\n")
-                        self._numbers[kind].add(partition, array("Q", numbers[partition]).tobytes())
+                self._spool_snapshots(kind, raw, done)
             done += len(raw)
             self._progress(file, done, rows)
         if done != rows:
             raise FileDiffers(file, "rows", f"{done:,}", f"{rows:,}")
+
+    def _spool_snapshots(self, kind: Kind, raw: list[bytes], before: int) -> None:
+        mask = self._partitions - 1
+        lines: dict[int, list[bytes]] = {}
+        numbers: dict[int, list[int]] = {}
+        for number, line in enumerate(raw, before + 1):
+            id_ = line[7:43].decode("ascii", "replace")
+            if self._leaves_out and id_ in self._leave_out:
+                continue
+            partition = partition_of(id_, mask)
+            lines.setdefault(partition, []).append(line)
+            numbers.setdefault(partition, []).append(number)
+        for partition, some in lines.items():
+            self._snapshots[kind].add(partition, b"\n".join(some) + b"\n")
+            self._numbers[kind].add(partition, array("Q", numbers[partition]).tobytes())
 
     def _read_attachments(self) -> None:
         for file in self.archive.attachments():
@@ -284,52 +286,58 @@ class Examiner:
 
     # Entities, partition by partition
 
-    def _check_entities(self) -> None:
+    def _given(self) -> Iterator[PartitionInput]:
         for partition in range(self._partitions):
-            given = PartitionInput(
+            yield PartitionInput(
                 self._lines.read(partition),
                 self._positions.read(partition),
                 {
                     kind: (spool.read(partition), self._numbers[kind].read(partition))
                     for kind, spool in self._snapshots.items()
                 },
+                self._partitions,
+                self._copy_prefix,
+                self._hold,
             )
-            checked = check_partition(given, leave_out=self._leave_out)
-            self.faults.add_all(checked.faults)
-            add_totals(self._totaller, checked.entities)
-            for entity in checked.entities:
-                self._note_across(entity)
-            if self._look is not None:
-                self._look(partition, checked.entities)
-            if self._sink is not None:
-                self._sink.entities(checked.entities)
-            self._progress("entities", partition + 1, self._partitions)
+
+    def _take(self, partition: int, checked: PartitionChecked) -> None:
+        self.faults.add_all(checked.faults)
+        self._totaller.merge(checked.totaller)
+        for target, records in checked.across.items():
+            self._across.add(target, records)
+        facts = decode_facts(checked.facts)
+        self._check_attachments(facts)
+        if self._look is not None:
+            self._look(partition, facts)
+        if self._sink is not None:
+            self._sink.entities(checked.rows, checked.rows_count, checked.held)
+        self._progress("entities", partition + 1, self._partitions)
+
+    def _check_attachments(self, facts: list[EntityFact]) -> None:
+        for fact in facts:
+            if fact.document is None or fact.is_gone:
+                continue
+            for sha256 in fact.document.attachments:
+                if sha256 not in self._attached:
+                    reason = f"attachments: {fact.id} has {sha256}, which is not in the archive; expected its file"
+                    self.faults.add(
+                        Fault(
+                            code="archive.attachment-missing",
+                            file=SNAPSHOT_FILES[fact.kind],
+                            field="attachments",
+                            entity=fact.id,
+                            reason=reason,
+                        )
+                    )
 
     # Across entities: records of fixed width, by target
-
-    def _note_across(self, entity: Checked) -> None:
-        mask = self._partitions - 1
-        kind = _KINDS.index(entity.kind)
-        gone = 1 if entity.is_gone else 0
-        self._across.add(int(entity.id[-2:], 16) & mask, f"E{entity.id}{kind:02}{gone}\n".encode())
-        seen = set()
-        draft = getattr(entity.state, "state", None) == "draft"
-        for reference in RULES[entity.kind].references(entity.state) if not gone else ():
-            if reference.target in seen:
-                continue
-            seen.add(reference.target)
-            record = f"R{reference.target:<36}{entity.id}{kind:02}{1 if draft else 0}{_kinds_code(reference)}\n"
-            self._across.add(_partition_of(reference.target, mask), record.encode())
-        for letter, keys in (("U", unique_keys), ("M", match_keys)):
-            for key in keys(entity.kind, entity.state):
-                self._across.add(zlib.crc32(key.encode()) & mask, f"{letter}{entity.id}{kind:02}{key}\n".encode())
 
     def _check_across(self) -> frozenset[str]:
         """Note references to nothing and keys that two entities have; then who refers to what is left out for it."""
         mask = self._partitions - 1
         for one in self._beside:
-            kind = _KINDS.index(one.kind)
-            self._across.add(int(one.id[-2:], 16) & mask, f"e{one.id}{kind:02}{int(one.gone)}\n".encode())
+            kind = KINDS.index(one.kind)
+            self._across.add(partition_of(one.id, mask), f"e{one.id}{kind:02}{int(one.gone)}\n".encode())
             for letter, keys in (("u", one.unique), ("m", one.match)):
                 for key in keys:
                     self._across.add(zlib.crc32(key.encode()) & mask, f"{letter}{one.id}{kind:02}{key}\n".encode())
@@ -345,26 +353,27 @@ class Examiner:
         keys: dict[str, tuple[str, str]] = {}
         for record in records:
             if record[0] in "Ee":
-                there[record[1:37]] = (_KINDS[int(record[37:39])], record[39] == "1")
+                there[record[1:37]] = (KINDS[int(record[37:39])], record[39] == "1")
             elif record[0] in "UuMm":
                 self._check_key(record, keys, refused)
         for record in records:
             if record[0] == "R":
                 target, source = record[1:37].rstrip(), record[37:73]
                 found = there.get(target)
-                kinds = _kinds_of(record[76:])
+                codes, _, field = record[76:].partition(" ")
+                kinds = _kinds_of(codes)
                 if found is not None and found[0] in kinds and (record[75] == "1" or not found[1]):
                     continue
                 if target in self.faults.entities or target in refused:
                     continue  # its own fault says so; who refers to it goes with it
-                kind = _KINDS[int(record[73:75])]
+                kind = KINDS[int(record[73:75])]
                 expected = " or ".join(one.value for one in kinds) if len(kinds) < 6 else "a document"
                 what = "which is not there" if found is None else f"which is {_what(found)}"
-                reason = f"refers to {target}, {what}; expected {expected} of the archive"
+                reason = f"{field}: refers to {target}, {what}; expected {expected} of the archive"
                 self._refuse("archive.reference-unknown", kind, source, reason, refused)
 
     def _check_key(self, record: str, keys: dict[str, tuple[str, str]], refused: set[str]) -> None:
-        id_, kind, key = record[1:37], _KINDS[int(record[37:39])], record[39:]
+        id_, kind, key = record[1:37], KINDS[int(record[37:39])], record[39:]
         first = keys.setdefault(key, (record[0], id_))
         if first == (record[0], id_):
             return
@@ -390,7 +399,7 @@ class Examiner:
         for partition in range(self._partitions):
             for record in self._across.read(partition).decode().split("\n")[:-1]:
                 if record[0] == "R" and record[1:37].rstrip() in refused and record[37:73] not in refused:
-                    kind, source = _KINDS[int(record[73:75])], record[37:73]
+                    kind, source = KINDS[int(record[73:75])], record[37:73]
                     reason = f"refers to {record[1:37].rstrip()}, which is left out"
                     self._refuse("archive.reference-left-out", kind, source, reason, refused)
         return len(refused) > before
@@ -403,28 +412,20 @@ class Examiner:
             )
 
 
+def _size(archive: Archive) -> int:
+    return sum(archive.listed(name).bytes for name in (TIMELINE, *SNAPSHOT_FILES.values()))
+
+
 def _partitions(archive: Archive) -> int:
-    size = sum(archive.listed(name).bytes for name in (TIMELINE, *SNAPSHOT_FILES.values()))
+    size = _size(archive)
     wanted = 1
     while wanted * _PARTITION_BYTES < size and wanted < _MOST_PARTITIONS:
         wanted *= 2
     return wanted
 
 
-def _partition_of(id_: str, mask: int) -> int:
-    try:
-        return int(id_[-2:], 16) & mask
-    except ValueError:
-        return 0
-
-
-def _kinds_code(reference: Reference) -> str:
-    kinds = reference.kinds or tuple(kind for kind in Kind if kind.is_document)
-    return "".join(chr(65 + _KINDS.index(kind)) for kind in kinds)
-
-
 def _kinds_of(code: str) -> tuple[Kind, ...]:
-    return tuple(_KINDS[ord(letter) - 65] for letter in code)
+    return tuple(KINDS[ord(letter) - 65] for letter in code)
 
 
 def _what(found: tuple[Kind, bool]) -> str:

@@ -77,8 +77,10 @@ def inspect_archive(
 def readable(inspection: Inspection) -> str:
     """The inspection as text, for a person."""
     lines = [
-        f"Archive {inspection.archive} of “{inspection.account_name}”, taken {inspection.taken_at}"
-        f" by {inspection.taken_by}, format version {inspection.format_version}, {inspection.authenticity}.",
+        (
+            f"Archive {inspection.archive} of “{inspection.account_name}”, taken {inspection.taken_at}"
+            f" by {inspection.taken_by}, format version {inspection.format_version}, {inspection.authenticity}."
+        ),
         f"Tree head: {inspection.tree_head.size:,} events, root {inspection.tree_head.root}.",
         f"{'file':<36}{'rows':>10}{'bytes':>14}  sha256",
     ]

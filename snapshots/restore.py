@@ -196,7 +196,7 @@ class _Restore:
     def _overwrite_without(self, leave_out: frozenset[str] | None, live: Live, target: Target) -> RestoreReport:
         comparison = Comparison(target, adding=False, today=self._today(live))
         with self._fresh_stream() as fresh:
-            found = self._examine(leave_out=leave_out, sink=fresh, look=comparison.look)
+            found = self._examine(leave_out=leave_out, sink=fresh, fresh=fresh, look=comparison.look)
             report = self._report(live, target, comparison, found, result=found.totals)
             if leave_out is None or found.faults.entities - leave_out:
                 self._last = found
@@ -233,9 +233,12 @@ class _Restore:
             return _replace(report, outcome="nothing_to_add", totals_result=target.totals, differences=())
         with self._fresh_stream() as fresh:
             base = self._carry(live, fresh)
-            sink = AddedSink(fresh, changes.events, totaller=target.totaller, actor=self._actor, at=self._at)
-            second = self._examine(leave_out=_AllBut(comparison.added), base=base, sink=sink)
+            sink = AddedSink(fresh, changes.events, actor=self._actor, at=self._at)
+            held = frozenset(changes.events)
+            second = self._examine(leave_out=_AllBut(comparison.added), base=base, sink=sink, fresh=fresh, hold=held)
             frontier = sink.finish(second.frontier)
+            target.totaller.merge(second.totaller)
+            target.totaller.merge(sink.adjusted)
             result = target.totaller.totals()
             report = _replace(
                 report,
@@ -281,6 +284,8 @@ class _Restore:
         beside: Target | None = None,
         base: Frontier = EMPTY,
         sink: Any = None,
+        fresh: StreamBuilder | None = None,
+        hold: frozenset[str] = frozenset(),
         look: Callable[..., None] | None = None,
     ) -> Examination:
         return Examiner(
@@ -289,6 +294,8 @@ class _Restore:
             beside=beside.across() if beside is not None else (),
             base=base,
             sink=sink,
+            copy_prefix=fresh.copy_prefix if fresh is not None else None,
+            hold=hold,
             look=look,
             progress=self._progress,
         ).run()

@@ -91,7 +91,7 @@ SELECT max(at) FROM events WHERE account_id = %(account)s AND stream_id = %(stre
 
 -- name: read_target
 -- What the account has, entity by entity, for its control totals and to be compared with an archive.
-SELECT entity_id::text, kind, version, number, deleted, state FROM entities
+SELECT entity_id::text, kind, deleted, state FROM entities
 WHERE account_id = %(account)s AND stream_id = %(stream)s;
 
 -- name: insert_attachment

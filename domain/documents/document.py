@@ -156,8 +156,7 @@ def _settled(document: Document, version: int, paid: Decimal | None, **changes: 
 def evolve(state: Document | None, event: Any, entity_id: EntityId, version: int, *, kind: Kind) -> Document:
     """The document after *event*. Total: what was recorded is never judged again."""
     if state is None:
-        fields = {name: getattr(event, name) for name in event.__struct_fields__}
-        return summed(Document(entity_id, version, kind, **fields))
+        return summed(Document(entity_id, version, kind, **msgspec.structs.asdict(event)))
     changes: dict[str, Any]
     match event:
         case e.Issued():
@@ -165,7 +164,7 @@ def evolve(state: Document | None, event: Any, entity_id: EntityId, version: int
         case e.Sent():
             changes = {"sent": state.sent + 1}
         case e.PaymentRegistered():
-            payment = Payment(**{name: getattr(event, name) for name in Payment.__struct_fields__})
+            payment = Payment(**msgspec.structs.asdict(event))
             return _with_payments(state, version, (*state.payments, payment))
         case e.PaymentReversed():
             kept = tuple(payment for payment in state.payments if payment.id != event.payment)
@@ -199,7 +198,7 @@ def evolve(state: Document | None, event: Any, entity_id: EntityId, version: int
         case e.Cancelled():
             changes = {"state": DocumentState.CANCELLED}
         case e.AttachmentAdded():
-            attachment = Attachment(**{name: getattr(event, name) for name in Attachment.__struct_fields__})
+            attachment = Attachment(**msgspec.structs.asdict(event))
             changes = {"attachments": (*state.attachments, attachment)}
         case e.AttachmentRemoved():
             changes = {"attachments": tuple(one for one in state.attachments if one.id != event.id)}
@@ -211,7 +210,7 @@ def evolve(state: Document | None, event: Any, entity_id: EntityId, version: int
 
 
 def _issued(state: Document, event: e.Issued, version: int) -> Document:
-    changes = {name: getattr(event, name) for name in event.__struct_fields__}
+    changes = msgspec.structs.asdict(event)
     issued = msgspec.structs.replace(state, version=version, state=DocumentState.ISSUED, **changes)
     if event.totals.due or issued.kind not in _PAID_STATE or not event.totals.paid:
         return issued

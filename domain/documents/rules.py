@@ -92,7 +92,10 @@ def admit(state: Document | None, event: Any, *, kind: Kind) -> None:
     if state is None:
         if not isinstance(event, e.Drafted):
             raise NotPossible(kind.value, _fact(event), "not there", "it is there")
-        _check_fields(kind, {name: getattr(event, name) for name in ONLY_FOR})
+        for name in _NOT_FOR[kind]:
+            value = getattr(event, name)
+            if value is not None and value != ():
+                _check_fields(kind, {name: value})
         _check_amounts(event, event.currency)
         return
     if isinstance(event, e.Drafted):
@@ -104,6 +107,9 @@ def admit(state: Document | None, event: Any, *, kind: Kind) -> None:
     check = _CHECKS.get(type(event))
     if check is not None:
         check(state, event)
+
+
+_NOT_FOR = {kind: [name for name, kinds in ONLY_FOR.items() if kind not in kinds] for kind in DOCUMENT_KINDS}
 
 
 def _fact(event: Any) -> str:
