@@ -229,9 +229,10 @@ def _life(
     at += timedelta(minutes=chance.randrange(1, 90))
     totals, day = state.totals, at.date()
     numbers[day.year] += 1
+    ordinal = numbers[day.year]  # by the time of the payment others have had theirs
     yield then(
         e.Issued(
-            number=f"{day.year}-{numbers[day.year]:05}",
+            number=f"{day.year}-{ordinal:05}",
             issue_date=day,
             due_date=day + timedelta(days=30),
             seller=COMPANY,
@@ -249,9 +250,15 @@ def _life(
             date=at.date(),
             amount=totals.due,
             means="30",
-            reference=f"+++{chance.randrange(10**12):012}+++",
+            reference=_structured(day.year * 100_000 + ordinal),
         )
     )
+
+
+def _structured(number: int) -> str:
+    """The reference that a Belgian customer pays with: ten digits of the invoice's number and their check digits."""
+    digits = f"{number:010}{number % 97 or 97:02}"
+    return f"+++{digits[:3]}/{digits[3:7]}/{digits[7:]}+++"
 
 
 def _copy_documents(database: Database, access: Access, actor: Actor, facts: Iterator[tuple[EntityId, Fact]]) -> int:

@@ -14,7 +14,7 @@ from eventsourcing.application import Application as StockApplication
 from bench.account import Large
 from bench.server import Place, compare, new_database, side
 from bench.stock import Invoice, happen, stock_application
-from domain.events import Event, read_line, read_lines
+from domain.events import Event, decode_lines, read_line
 from domain.ids import NIL, AccountId
 from domain.store.database import Database
 from snapshots.ahead import ahead
@@ -27,7 +27,7 @@ _INVOICE_LINES = """
 """
 # A block of lines in order of entity and version, and where it ends. Key: events_version_key.
 _BY_ENTITY = """
-    SELECT string_agg(line, E'\\n'), (array_agg(entity_id::text))[count(*)], (array_agg(version))[count(*)]
+    SELECT convert_to(string_agg(line, E'\\n'), 'UTF8'), (array_agg(entity_id::text))[count(*)], (array_agg(version))[count(*)]
     FROM (SELECT event_line_1(type, type_version, entity_id, version, at, actor, via, data) AS line, entity_id, version
           FROM events
           WHERE account_id = %(account)s AND stream_id = 1 AND (entity_id, version) > (%(entity)s::uuid, %(version)s)
@@ -69,9 +69,7 @@ def rebuild(large: Large) -> int:
     rebuilt, state = 0, None
     with ahead(_blocks(large)) as blocks:
         for block in blocks:
-            events = read_lines(block)
-            assert events is not None, "the store holds lines as we write them"
-            for event in events:
+            for event in decode_lines(block):
                 if event.version == 1:
                     state, rebuilt = None, rebuilt + 1
                 state = event.rules.evolve(state, event.data, event.entity, event.version)
@@ -89,8 +87,8 @@ def _blocks(large: Large) -> Iterator[bytes]:
     with large.database.transaction(account, snapshot=True) as connection:
         while True:
             parameters = {"account": account, "entity": after[0], "version": after[1]}
-            block, entity, version = connection.execute(_BY_ENTITY, parameters).fetchall()[0]
+            block, entity, version = connection.execute(_BY_ENTITY, parameters, binary=True).fetchall()[0]
             if block is None:
                 return
-            yield block.encode() + b"\n"
+            yield block
             after = (entity, version)
