@@ -1,0 +1,38 @@
+-- name: read_live
+-- Key: streams_live_key.
+SELECT stream_id, head_position, frontier FROM streams WHERE account_id = %(account)s AND status = 'live';
+
+-- name: lock_live
+-- Row lock on the live stream until commit: nobody writes while what is read is put right.
+SELECT 1 FROM streams WHERE account_id = %(account)s AND status = 'live' FOR UPDATE;
+
+-- name: read_events
+-- A block of lines by entity and version, with positions and leaves. Key: events_version_key.
+SELECT convert_to(string_agg(line, E'\n'), 'UTF8'), array_agg(position), array_agg(leaf),
+       (array_agg(entity_id::text))[count(*)], (array_agg(version))[count(*)]
+FROM (SELECT event_line_1(type, type_version, entity_id, version, at, actor, via, data) AS line, position, leaf,
+             entity_id, version
+      FROM events
+      WHERE account_id = %(account)s AND stream_id = %(stream)s
+        AND (entity_id, version) > (%(entity)s::uuid, %(version)s)
+      ORDER BY entity_id, version LIMIT %(rows)s) AS block;
+
+-- name: read_leaves
+-- A block of leaves by position. Key: events_pkey.
+SELECT array_agg(leaf), min(position), max(position), count(*)
+FROM (SELECT leaf, position FROM events
+      WHERE account_id = %(account)s AND stream_id = %(stream)s AND position > %(after)s
+      ORDER BY position LIMIT %(rows)s) AS block;
+
+-- name: read_entities
+-- The snapshots of a range of ids, the last included. Key: entities_pkey.
+SELECT entity_id::text, kind, version, position, number, deleted, state FROM entities
+WHERE account_id = %(account)s AND stream_id = %(stream)s
+  AND entity_id > %(after)s::uuid AND entity_id <= %(last)s::uuid;
+
+-- name: put_entity
+INSERT INTO entities AS mine (account_id, stream_id, entity_id, version, position, deleted, kind, number, state)
+VALUES (%(account)s, %(stream)s, %(id)s, %(version)s, %(position)s, %(deleted)s, %(kind)s, %(number)s, %(state)s)
+ON CONFLICT ON CONSTRAINT entities_pkey DO UPDATE
+SET version = excluded.version, position = excluded.position, deleted = excluded.deleted, number = excluded.number,
+    state = excluded.state;
