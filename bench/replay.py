@@ -27,7 +27,8 @@ _INVOICE_LINES = """
 """
 # A block of lines in order of entity and version, and where it ends. Key: events_version_key.
 _BY_ENTITY = """
-    SELECT convert_to(string_agg(line, E'\\n'), 'UTF8'), (array_agg(entity_id::text))[count(*)], (array_agg(version))[count(*)]
+    SELECT convert_to(string_agg(line, E'\\n'), 'UTF8'),
+           (array_agg(entity_id::text))[count(*)], (array_agg(version))[count(*)]
     FROM (SELECT event_line_1(type, type_version, entity_id, version, at, actor, via, data) AS line, entity_id, version
           FROM events
           WHERE account_id = %(account)s AND stream_id = 1 AND (entity_id, version) > (%(entity)s::uuid, %(version)s)

@@ -16,7 +16,7 @@ import msgspec
 
 from domain.control import Control
 from domain.custom_fields import check_values
-from domain.decimals import odd_decimals
+from domain.decimals import may_hold_odd_decimals, odd_decimals
 from domain.entity import FieldRefused, Reference
 from domain.errors import DomainError, StoreError
 from domain.events import encode_data, type_of
@@ -216,7 +216,8 @@ class Work:
             raise AccountClosed
         rules = RULES[kind]
         before = self.find(id_)
-        for path, value in odd_decimals(data):
+        encoded = self._encoded(data)
+        for path, value in odd_decimals(data) if may_hold_odd_decimals(encoded) else ():
             raise FieldRefused(path, str(value)[:40], "a decimal of at most 15 digits before and 6 after the point")
         rules.admit(before, data)
         version = before.version + 1 if before is not None else 1
@@ -224,7 +225,7 @@ class Work:
         self._check_references(rules.references(after), rules.references(before) if before is not None else [])
         self._check_custom_fields(kind, before, after)
         self._states[id_] = after
-        self.decided.append(Decided(kind, id_, version, type_of(kind, data), self._encoded(data), after))
+        self.decided.append(Decided(kind, id_, version, type_of(kind, data), encoded, after))
         return after
 
     def new_id(self) -> EntityId:

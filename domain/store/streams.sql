@@ -5,7 +5,7 @@ FROM load_1(%(account)s::uuid, %(entities)s::uuid[], %(control_known)s::bigint, 
 
 -- name: append
 -- Row lock on the live stream until commit; one statement, so one transaction when there is none around it.
-SELECT append_1(%(account)s::uuid, %(stream)s::integer, %(head)s::bigint, %(control)s::bigint, %(frontier)s::bytea,
+SELECT append_2(%(account)s::uuid, %(stream)s::integer, %(head)s::bigint, %(control)s::bigint, %(frontier)s::bytea,
                 %(batch)s::json);
 
 -- name: append_control
