@@ -1,0 +1,38 @@
+"""The one place of wiring: settings → database → application. Nothing connects or reads settings at import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from api.postgres import database
+from api.settings import Settings
+from domain.application import Application
+from domain.store.database import Database
+from snapshots.container import Limits
+
+
+class Installation(NamedTuple):
+    """What this process works with."""
+
+    settings: Settings
+    database: Database
+    application: Application
+
+
+@contextmanager
+def installation(settings: Settings) -> Iterator[Installation]:
+    """The installation that *settings* describe, its database up and migrated, for the length of the ``with``."""
+    with database(settings) as dsn, Database(dsn) as opened:
+        yield Installation(settings, opened, Application(opened))
+
+
+def limits(settings: Settings) -> Limits:
+    """How much an archive may be, by the settings."""
+    return Limits(
+        max_archive_bytes=settings.upload_limit_bytes,
+        max_entries=settings.entries_limit,
+        max_entry_bytes=settings.entry_limit_bytes,
+        max_ratio=settings.ratio_limit,
+    )

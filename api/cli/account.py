@@ -1,0 +1,157 @@
+"""``counterfoil account``: opening accounts, and what they are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.output import Account, As, Json, show, table
+
+app = typer.Typer(help="Open accounts, list and show them, change their settings.", no_args_is_help=True)
+
+
+@app.command("open")
+def open_(
+    name: Annotated[str, typer.Argument(help="What the account is called: the company's name.")],
+    country: Annotated[str, typer.Option(help="Where the company is (ISO 3166-1).")] = "BE",
+    currency: Annotated[str, typer.Option(help="What it keeps its books in (ISO 4217).")] = "EUR",
+    language: Annotated[str, typer.Option(help="What its documents are written in.")] = "en",
+    time_zone: Annotated[str, typer.Option(help="Where its day begins.")] = "Europe/Brussels",
+    vat: Annotated[str | None, typer.Option(help="The company's VAT number; documents need company details.")] = None,
+    email: As = None,
+    as_json: Json = False,
+) -> None:
+    """Open an account; whom the command acts for is its owner.
+
+    Example: counterfoil account open "Acme BV" --vat BE0417497106 --as an@example.com
+    """
+    from api.bootstrap import installation
+    from api.cli.session import named, settings
+    from domain.accounts import ensure_person, open_account
+
+    in_force = settings()
+    owner_email = named(email, in_force)
+    with installation(in_force) as opened:
+        meaning = _settings_fields(
+            {"country": country, "currency": currency, "language": language, "time_zone": time_zone},
+            company=None if vat is None else {"name": name, "vat_identifier": vat, "address": {"country": country}},
+        )
+        owner = ensure_person(opened.database, owner_email, None, at=opened.application.clock())
+        access = open_account(opened.application, name, owner, meaning, via="cli")
+    text = f"Opened {access.control.name!r} as {access.slug}; {owner.email} owns it."
+    show(text, {"account": access.account, "slug": access.slug, "owner": owner.email}, as_json=as_json)
+
+
+def _settings_fields(values: dict[str, Any], company: dict[str, Any] | None) -> Any:
+    import msgspec
+
+    from domain.control import SettingsFields
+    from domain.entity import FieldRefused
+
+    given = {**values, **({} if company is None else {"company": company})}
+    try:
+        return msgspec.convert(given, SettingsFields)
+    except msgspec.ValidationError as wrong:
+        reason, _, path = str(wrong).partition(" - at `$.")
+        raise FieldRefused(path.rstrip("`") or "settings", reason, "a value as --help says") from None
+
+
+@app.command("list")
+def list_(email: As = None, as_json: Json = False) -> None:
+    """The accounts that you have access to.
+
+    Example: counterfoil account list --as an@example.com
+    """
+    from api.cli.session import session
+    from domain.accounts import accounts_of
+
+    with session(email) as who:
+        found = accounts_of(who.installation.database, who.person.id)
+    rows = [(one.slug, one.control.name, one.role.value, "closed" if one.control.closed else "open") for one in found]
+    data = [
+        {"account": one.account, "slug": one.slug, "name": one.control.name, "role": one.role.value} for one in found
+    ]
+    text = table(rows, ("account", "name", "your role", "state")) if rows else "You have access to no account."
+    show(text, data, as_json=as_json)
+
+
+@app.command("show")
+def show_(account: Account, email: As = None, as_json: Json = False) -> None:
+    """What an account is: settings, members, custom fields, and how many entities of each kind it holds.
+
+    Example: counterfoil account show acme-bv --as an@example.com
+    """
+    from api.cli.session import session
+    from projections.listing import count_kinds
+
+    with session(email) as who:
+        access = who.access(account)
+        counts = count_kinds(who.installation.database, access.account)
+    control = access.control
+    settings = control.settings
+    lines = [
+        f"{control.name} ({access.slug}, {access.account}), opened {control.opened_at:%Y-%m-%d}",
+        f"company: {settings.company.name if settings.company else 'no details yet'}",
+        f"country {settings.country}, currency {settings.currency}, language {settings.language}, {settings.time_zone}",
+        f"books closed up to: {settings.closed_until or 'never closed'}",
+        *(f"member: {member.name} <{member.email}>, {member.role.value}" for member in control.members),
+        *(f"custom field: {field.kind}.{field.key} “{field.label}” ({field.type})" for field in control.custom_fields),
+        table([(kind, f"{count:,}") for kind, count in counts.items()], ("kind", "entities")),
+    ]
+    show("\n".join(lines), {"slug": access.slug, "control": control, "counts": counts}, as_json=as_json)
+
+
+@app.command("settings")
+def settings_(
+    account: Account,
+    company: Annotated[str | None, typer.Option(help="The company's name.")] = None,
+    vat: Annotated[str | None, typer.Option(help="The company's VAT number.")] = None,
+    street: Annotated[str | None, typer.Option(help="Street and house number.")] = None,
+    post_code: Annotated[str | None, typer.Option(help="Post code.")] = None,
+    city: Annotated[str | None, typer.Option(help="City.")] = None,
+    closed_until: Annotated[str | None, typer.Option(help="Last day of the closed books, such as 2025-12-31.")] = None,
+    number_format: Annotated[
+        list[str] | None, typer.Option(help="KIND=FORMAT, such as invoice=F{year}-{number:04}; may be repeated.")
+    ] = None,
+    email: As = None,
+    as_json: Json = False,
+) -> None:
+    """Change an account's settings: those that are given; others stay.
+
+    Example: counterfoil account settings acme-bv --closed-until 2025-12-31 --as an@example.com
+    """
+    import msgspec
+
+    from api.cli.session import session
+    from domain.accounts import require_administrator
+    from domain.control import SettingsChanged
+    from domain.entity import FieldRefused
+
+    with session(email) as who:
+        access = who.access(account)
+        require_administrator(access, "changing settings")
+        before = access.control.settings
+        changes: dict[str, Any] = {}
+        party: dict[str, Any] = msgspec.to_builtins(before.company) if before.company else {"name": access.control.name}
+        address = party.get("address", {"country": before.country})
+        given = {"name": company, "vat_identifier": vat}
+        placed = {"lines": [street] if street else None, "post_code": post_code, "city": city}
+        if any(value is not None for value in (*given.values(), *placed.values())):
+            address.update({key: value for key, value in placed.items() if value is not None})
+            party.update({key: value for key, value in given.items() if value is not None})
+            changes["company"] = {**party, "address": address}
+        if closed_until is not None:
+            changes["closed_until"] = closed_until
+        if number_format:
+            pairs = dict(pair.partition("=")[::2] for pair in number_format)
+            changes["number_formats"] = {**before.number_formats, **pairs}
+        try:
+            event = msgspec.convert(changes, SettingsChanged)
+        except msgspec.ValidationError as wrong:
+            reason, _, path = str(wrong).partition(" - at `$.")
+            raise FieldRefused(path.rstrip("`") or "settings", reason, "a value as --help says") from None
+        control = (
+            who.installation.application.record_control(access.account, who.actor, event) if changes else access.control
+        )
+    show(f"Changed: {', '.join(changes) or 'nothing'}.", control.settings, as_json=as_json)

@@ -1,0 +1,43 @@
+"""``counterfoil backup``: an archive of an account."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli.output import Account, As, Json, progress, show
+
+
+def backup(
+    account: Account,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The ZIP file (default: named by account and time, in the backups folder)."
+        ),
+    ] = None,
+    email: As = None,
+    as_json: Json = False,
+) -> None:
+    """Take a full backup of an account, as it is at this moment, while people go on working.
+
+    Example: counterfoil backup acme-bv -o acme.zip --as an@example.com
+    """
+    from api.cli.session import session
+    from snapshots.backup import take_backup
+
+    with session(email) as who, progress("backup") as report:
+        access = who.access(account)
+        name = f"{access.slug}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.zip"
+        target = output or who.installation.settings.backups / access.account / name
+        taken = take_backup(who.installation.application, access, who.actor, target, progress=report)
+    entities = sum(taken.counts.values())
+    text = (
+        f"{taken.path}\n{taken.position:,} events, {entities:,} entities, {taken.size_bytes:,} bytes\n"
+        f"tree root {taken.root}\nsha256 {taken.sha256}"
+    )
+    data = {**taken._asdict(), "path": str(taken.path)}
+    show(text, data, as_json=as_json)

@@ -1,0 +1,28 @@
+"""``counterfoil inspect``: what is in an archive, and whether it is sound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli.output import Json, progress, show
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The archive: a ZIP file.")]
+
+
+def inspect(file: File, as_json: Json = False) -> None:
+    """Print what is in an archive, and check all of it. Needs no account and no database. Exit status 1: faulty.
+
+    Example: counterfoil inspect acme.zip
+    """
+    from api.bootstrap import limits
+    from api.cli.session import settings
+    from snapshots.inspection import inspect_archive, readable
+
+    with file.open("rb") as opened, progress("inspect") as report:
+        found = inspect_archive(opened, limits(settings()), progress=report)
+    show(readable(found), found, as_json=as_json)
+    if not found.is_sound:
+        raise typer.Exit(1)

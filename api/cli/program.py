@@ -1,0 +1,118 @@
+"""The program ``counterfoil``: its commands, and the outermost edge where errors become one sentence and a status."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from datetime import UTC, datetime
+
+import click
+import typer
+
+from api.cli import (
+    account,
+    backup,
+    config,
+    demo,
+    field,
+    importing,
+    inspect,
+    member,
+    rebuild,
+    restore,
+    serve,
+    timeline,
+    token,
+)
+from api.cli.output import tell
+
+app = typer.Typer(
+    name="counterfoil",
+    help="Keep, back up, restore and review invoicing accounts.",
+    epilog="Exit status: 0 done, 1 refused or found faulty, 2 wrong usage.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(account.app, name="account")
+app.add_typer(member.app, name="member")
+app.add_typer(field.app, name="field")
+app.add_typer(token.app, name="token")
+app.add_typer(importing.app, name="import")
+app.add_typer(config.app, name="config")
+app.command("backup")(backup.backup)
+app.command("inspect")(inspect.inspect)
+app.command("restore")(restore.restore)
+app.command("timeline")(timeline.timeline)
+app.command("rebuild")(rebuild.rebuild)
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit status of the command line *arguments*."""
+    try:
+        status = app(arguments, prog_name="counterfoil", standalone_mode=False)
+    except click.ClickException as wrong:
+        wrong.show()
+        return wrong.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        tell("counterfoil: stopped; what was not finished was not done")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone: nothing to say, and nobody to say it to.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as wrong:  # noqa: BLE001 - the outermost edge: no traceback reaches a user
+        return _failed(wrong, as_json="--json" in arguments)
+    return status if isinstance(status, int) else 0
+
+
+def _failed(wrong: Exception, *, as_json: bool) -> int:
+    from domain.errors import CounterfoilError
+
+    if isinstance(wrong, CounterfoilError):
+        hint = f"\n  hint: {wrong.hint}" if wrong.hint else ""
+        tell(f"counterfoil: {wrong}{hint}")
+        if as_json:
+            _print_problem(wrong.code, str(wrong), getattr(wrong, "report", None))
+        return 1
+    import psycopg
+
+    if isinstance(wrong, psycopg.OperationalError):
+        tell(f"counterfoil: the database does not answer: {str(wrong).strip().splitlines()[0]}")
+    elif isinstance(wrong, OSError):
+        tell(f"counterfoil: {wrong.filename or 'a file'}: {wrong.strerror or wrong}")
+    else:
+        tell(f"counterfoil: something that should not happen did ({type(wrong).__name__}); {_logged(wrong)}")
+    return 1
+
+
+def _print_problem(code: str, reason: str, report: object) -> None:
+    import msgspec
+
+    problem = {"code": code, "reason": reason, **({} if report is None else {"report": report})}
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(problem), indent=2).decode() + "\n")
+
+
+def _logged(wrong: Exception) -> str:
+    """Where the traceback of *wrong* lies, in words."""
+    from api.settings import load_settings
+
+    try:
+        folder = load_settings(os.environ).home / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.log"
+        file.write_text("".join(traceback.format_exception(wrong)), "utf-8")
+    except Exception:  # noqa: BLE001 - the first error is the one to tell
+        return "no log of it could be written"
+    return f"its trace lies in {file}"

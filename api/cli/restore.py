@@ -1,0 +1,75 @@
+"""``counterfoil restore``: an archive into an account."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from api.cli.inspect import File
+from api.cli.output import As, Json, ask, progress, show
+
+
+def restore(
+    file: File,
+    into: Annotated[str, typer.Option("--into", metavar="ACCOUNT", help="The account to restore into.")],
+    mode: Annotated[
+        str, typer.Option(help="overwrite: replace everything; add: add what the account lacks.")
+    ] = "overwrite",
+    errors: Annotated[str, typer.Option(help="abort: a faulty record changes nothing; skip: leave it out.")] = "abort",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would happen, and change nothing.")] = False,
+    change_closed_periods: Annotated[
+        bool, typer.Option("--change-closed-periods", help="Also change documents in closed periods (owner only).")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    email: As = None,
+    as_json: Json = False,
+) -> None:
+    """Restore an archive into an account: wholly, or not at all. Exit status 1: refused, and the report says why.
+
+    Example: counterfoil restore acme.zip --into acme-bv --dry-run --as an@example.com
+    """
+    from api.bootstrap import limits
+    from api.cli.session import session
+    from snapshots.report import readable
+    from snapshots.restore import Choices, Refused, restore_archive
+
+    if mode not in ("overwrite", "add"):
+        raise typer.BadParameter(f"{mode!r} is neither overwrite nor add", param_hint="--mode")
+    if errors not in ("abort", "skip"):
+        raise typer.BadParameter(f"{errors!r} is neither abort nor skip", param_hint="--errors")
+    choices = Choices(mode, errors, dry_run, change_closed_periods)  # type: ignore[arg-type]  # checked just above
+    with session(email) as who, file.open("rb") as opened, progress("restore") as report:
+        access = who.access(into)
+
+        def run(chosen: Choices) -> object:
+            return restore_archive(
+                who.installation.application,
+                access,
+                who.actor,
+                opened,
+                choices=chosen,
+                limits=limits(who.installation.settings),
+                progress=report,
+            )
+
+        try:
+            if not dry_run and mode == "overwrite" and not yes:
+                ask(_warning(access.slug, run(choices._replace(dry_run=True))), yes=yes)
+            found = run(choices)
+        except Refused as refused:
+            show(readable(refused.report), refused.report, as_json=as_json)
+            raise typer.Exit(1) from None
+    show(readable(found), found, as_json=as_json)  # type: ignore[arg-type]  # a RestoreReport
+
+
+def _warning(account: str, rehearsed: object) -> str:
+    from snapshots.report import RestoreReport, readable
+
+    assert isinstance(rehearsed, RestoreReport)
+    removed = sum(one.removed for one in rehearsed.changes)
+    replaced = sum(one.replaced for one in rehearsed.changes)
+    return (
+        f"{readable(rehearsed)}\nThis replaces everything in {account}: {removed:,} entities go, {replaced:,} are"
+        f" replaced, {rehearsed.lost_documents_count:,} issued documents are lost from it. Go on?"
+    )
