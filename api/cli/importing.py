@@ -56,9 +56,9 @@ def lines_of(file: Any) -> list[str]:
             f"{file.file}: refused: {file.refused.reason}",
             *([f"  hint: {file.refused.hint}"] if file.refused.hint else []),
         ]
-    made = ", ".join(f"{one.kind} {one.number or one.id}" for one in file.made)
+    made = ", ".join(f"{one.kind} {one.name}" for one in file.made)
     lines = [
-        f"{file.file}: {file.document.kind} {file.document.number}, {file.totals.with_vat} {file.currency}; made {made}"
+        f"{file.file}: {file.document.kind} {file.document.name}, {file.totals.with_vat} {file.currency}; made {made}"
     ]
     lines += [f"  warning: {warning}" for warning in file.warnings]
     lines += [f"  not kept: {one.path} = {one.value}" for one in file.unread]
