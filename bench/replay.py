@@ -14,10 +14,10 @@ from eventsourcing.application import Application as StockApplication
 from bench.account import Large
 from bench.server import Place, compare, new_database, side
 from bench.stock import Invoice, happen, stock_application
-from domain.events import Event, decode_lines, read_line
-from domain.ids import NIL, AccountId
+from domain.events import Event, read_line
+from domain.ids import AccountId
 from domain.store.database import Database
-from snapshots.ahead import ahead
+from projections.rebuild import rebuild_states
 
 INVOICES = 3_000
 EVENTS_EACH = 4
@@ -25,23 +25,13 @@ _INVOICE_LINES = """
     SELECT event_line_1(type, type_version, entity_id, version, at, actor, via, data) FROM events
     WHERE account_id = %s AND type LIKE 'invoice.%%' ORDER BY entity_id, version LIMIT %s
 """
-# A block of lines in order of entity and version, and where it ends. Key: events_version_key.
-_BY_ENTITY = """
-    SELECT convert_to(string_agg(line, E'\\n'), 'UTF8'),
-           (array_agg(entity_id::text))[count(*)], (array_agg(version))[count(*)]
-    FROM (SELECT event_line_1(type, type_version, entity_id, version, at, actor, via, data) AS line, entity_id, version
-          FROM events
-          WHERE account_id = %(account)s AND stream_id = 1 AND (entity_id, version) > (%(entity)s::uuid, %(version)s)
-          ORDER BY entity_id, version LIMIT 2000) AS block
-"""
 
 
 def measure(place: Place, large: Large) -> dict[str, float]:
     """``replay_vs_stock``: how many times as many events a second as the stock repository rebuilds from."""
     with new_database(place, "bench_stock") as theirs, stock_application(theirs) as stock:
         ids = _same_invoices(large.database, large.account.access.account, stock)
-        ours = side(lambda: rebuild(large))
-        compared = compare(place, ours, side(lambda: _all_stock(stock, ids)))
+        compared = compare(place, side(lambda: _all_ours(large)), side(lambda: _all_stock(stock, ids)))
     events_a_second = large.account.events / compared.ours
     stock_events_a_second = INVOICES * EVENTS_EACH / compared.peer
     return {
@@ -65,31 +55,9 @@ def _same_invoices(database: Database, account: AccountId, stock: StockApplicati
     return ids
 
 
-def rebuild(large: Large) -> int:
-    """Every entity's state from its events alone, entity after entity. How many there are."""
-    rebuilt, state = 0, None
-    with ahead(_blocks(large)) as blocks:
-        for block in blocks:
-            for event in decode_lines(block):
-                if event.version == 1:
-                    state, rebuilt = None, rebuilt + 1
-                state = event.rules.evolve(state, event.data, event.entity, event.version)
-    return rebuilt
+def _all_ours(large: Large) -> int:
+    return sum(1 for _ in rebuild_states(large.database, large.account.access.account))
 
 
 def _all_stock(stock: StockApplication[UUID], ids: list[UUID]) -> list[Invoice]:
     return [stock.repository.get(id_) for id_ in ids]
-
-
-def _blocks(large: Large) -> Iterator[bytes]:
-    """The account's lines, by entity and version."""
-    account = large.account.access.account
-    after = (NIL, 0)
-    with large.database.transaction(account, snapshot=True) as connection:
-        while True:
-            parameters = {"account": account, "entity": after[0], "version": after[1]}
-            block, entity, version = connection.execute(_BY_ENTITY, parameters, binary=True).fetchall()[0]
-            if block is None:
-                return
-            yield block
-            after = (entity, version)

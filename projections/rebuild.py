@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
 from psycopg import Connection
 
 from domain.application import entity_row
 from domain.errors import DomainError, StoreError
-from domain.events import Event, LineRefused, read_line, read_lines
+from domain.events import Event, LineRefused, decode_lines, read_line, read_lines
 from domain.ids import NIL, AccountId, EntityId
 from domain.parties import Value
 from domain.store.database import Database, Row
@@ -23,6 +24,7 @@ from domain.store.streams import EntityRow
 from domain.tree import EMPTY, leaf_hash
 from domain.tree import append as append_leaves
 from domain.work import kind_of
+from projections.ahead import ahead
 
 SQL = statements("projections", "rebuild.sql")
 ROWS_A_BLOCK = 2_000
@@ -125,13 +127,31 @@ def rebuild(database: Database, account: AccountId, *, check: bool) -> Rebuilt:
 
 
 def rebuild_states(database: Database, account: AccountId) -> Iterator[tuple[EntityId, Any]]:
-    """Each entity's state, folded from the live stream's events alone, in order of id."""
-    differences = _Differences()
+    """Each entity's state, folded from the live stream's events alone, in order of id.
+
+    Takes the events as they were recorded: ``rebuild`` is what checks them. Memory is a few blocks of them.
+    """
+    state: Any = None
     with database.transaction(account, snapshot=True) as connection:
         stream, _, _ = connection.execute(SQL["read_live"], {"account": account}).fetchall()[0]
-        for block in _folded_blocks(connection, {"account": account, "stream": stream}, differences):
-            for folded in block:
-                yield folded.id, folded.state
+        with ahead(_blocks_by_entity(connection, {"account": account, "stream": stream})) as blocks:
+            for event in chain.from_iterable(map(decode_lines, blocks)):
+                if state is not None and state.id != event.entity:
+                    yield state.id, state
+                    state = None
+                state = event.rules.evolve(state, event.data, event.entity, event.version)
+    if state is not None:
+        yield state.id, state
+
+
+def _blocks_by_entity(connection: Connection[Row], key: dict[str, Any]) -> Iterator[bytes]:
+    entity, version = NIL, 0
+    while True:
+        parameters = {**key, "entity": entity, "version": version, "rows": ROWS_A_BLOCK}
+        lines, entity, version = connection.execute(SQL["read_lines"], parameters, binary=True).fetchall()[0]
+        if lines is None:
+            return
+        yield lines
 
 
 def _check_log(

@@ -17,6 +17,16 @@ FROM (SELECT event_line_1(type, type_version, entity_id, version, at, actor, via
         AND (entity_id, version) > (%(entity)s::uuid, %(version)s)
       ORDER BY entity_id, version LIMIT %(rows)s) AS block;
 
+-- name: read_lines
+-- A block of lines by entity and version, and where it ends. Key: events_version_key.
+SELECT convert_to(string_agg(line, E'\n'), 'UTF8'),
+       (array_agg(entity_id::text))[count(*)], (array_agg(version))[count(*)]
+FROM (SELECT event_line_1(type, type_version, entity_id, version, at, actor, via, data) AS line, entity_id, version
+      FROM events
+      WHERE account_id = %(account)s AND stream_id = %(stream)s
+        AND (entity_id, version) > (%(entity)s::uuid, %(version)s)
+      ORDER BY entity_id, version LIMIT %(rows)s) AS block;
+
 -- name: read_leaves
 -- A block of leaves by position. Key: events_pkey.
 SELECT array_agg(leaf), min(position), max(position), count(*)

@@ -29,8 +29,8 @@ from domain.kinds import Kind
 from domain.store.database import Row
 from domain.store.statements import statements
 from domain.tree import Frontier
+from projections.ahead import ahead
 from projections.control_totals import ControlTotals, Totaller
-from snapshots.ahead import ahead
 from snapshots.container import ContainerWriter, EntrySink
 from snapshots.manifest import (
     ATTACHMENTS,
