@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import BinaryIO
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.bootstrap import limits
 from api.http import files, replies
 from api.http.actions import NoFields
 from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_type, read
 from api.http.caller import Inside
 from api.http.errors import MediaTypeRefused
+from api.http.schemas import body_of
 from domain.control import ArchiveDownloaded
+from domain.parties import Value
 from snapshots.backup import take_backup
+from snapshots.inspection import inspect_archive
+from snapshots.report import Mode, OnErrors
+from snapshots.restore import Choices, restore_archive
 
 backups = APIRouter(prefix="/accounts/{account}/backups", tags=["backups"])
 archives = APIRouter(prefix="/accounts/{account}/archives", tags=["archives"])
@@ -21,6 +29,18 @@ _ZIP_TYPES = ("application/zip", "application/octet-stream")
 _BINARY = {
     "requestBody": {"required": True, "content": {_ZIP_TYPES[0]: {"schema": {"type": "string", "format": "binary"}}}}
 }
+
+
+class RestoreFields(Value, frozen=True, kw_only=True):
+    """How to restore: ``overwrite`` or ``add``; on faulty records ``abort`` or ``skip``; ``dry_run`` changes nothing.
+
+    ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner.
+    """
+
+    mode: Mode = "overwrite"
+    errors: OnErrors = "abort"
+    dry_run: bool = False
+    change_closed_periods: bool = False
 
 
 @backups.post("", status_code=201, summary="Take a backup of the account as it is now")
@@ -77,3 +97,38 @@ def forget(asking: Inside, archive: str) -> Response:
     """Keep an archive no longer."""
     files.upload_path(asking.settings, asking.access.account, archive).unlink(missing_ok=True)
     return replies.nothing()
+
+
+@archives.get("/{archive}/inspection", summary="Look into an archive that was sent, and check all of it")
+def inspection(asking: Inside, archive: str) -> Response:
+    """What the archive says of itself, and each fault that was found in it."""
+    with files.upload_path(asking.settings, asking.access.account, archive).open("rb") as file:
+        return replies.json(inspect_archive(file, limits(asking.settings)))
+
+
+@archives.post(
+    "/{archive}/restore",
+    summary="Restore an archive that was sent, or rehearse it",
+    openapi_extra=body_of(RestoreFields),
+)
+def restore_sent(asking: Inside, archive: str, fields: OptionalFields) -> Response:
+    """The report; a refusal is a problem that holds it, and then the account is as it was."""
+    with files.upload_path(asking.settings, asking.access.account, archive).open("rb") as file:
+        return _restore(asking, file, fields)
+
+
+@backups.post("/{archive}/restore", summary="Restore a backup, or rehearse it", openapi_extra=body_of(RestoreFields))
+def restore_backup(asking: Inside, archive: str, fields: OptionalFields) -> Response:
+    """The report; a refusal is a problem that holds it, and then the account is as it was."""
+    _, file = files.open_backup(asking.application, asking.settings, asking.access.account, archive)
+    with file:
+        return _restore(asking, file, fields)
+
+
+def _restore(asking: Inside, file: BinaryIO, fields: OptionalFields) -> Response:
+    given = read(fields, RestoreFields)
+    choices = Choices(given.mode, given.errors, given.dry_run, given.change_closed_periods)
+    report = restore_archive(
+        asking.application, asking.access, asking.actor, file, choices=choices, limits=limits(asking.settings)
+    )
+    return replies.json(report)

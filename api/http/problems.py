@@ -29,6 +29,7 @@ from domain.events import LineRefused
 from domain.store.database import DatabaseUnavailable
 from domain.store.streams import AccountUnknown, NumberTaken
 from domain.work import AccountClosed, BooksClosed, EntityUnknown, StillReferred, VersionStale
+from projections.timeline import CursorGone
 from snapshots.backup import ArchiveNotWritten
 
 LOG = logging.getLogger("counterfoil.http")
@@ -44,6 +45,7 @@ STATUS: dict[type[CounterfoilError], int] = {
     BooksClosed: 409,
     AccountClosed: 409,
     LineRefused: 400,
+    CursorGone: 410,
     AccountUnknown: 404,
     NumberTaken: 409,
     VersionStale: 412,
