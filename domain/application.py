@@ -40,7 +40,7 @@ from domain.store.streams import (
 )
 from domain.tree import append as append_leaves
 from domain.tree import leaf_hash
-from domain.work import VersionStale, Work, decode_state, is_gone
+from domain.work import Brought, VersionStale, Work, decode_state, is_gone
 
 T = TypeVar("T")
 _FREE_TRIES = 2  # more would starve a command on a busy account, fewer would queue it for one unlucky moment
@@ -320,6 +320,11 @@ class StreamReader:
         """Kind, and number or id, of something of *kinds*, no draft, that holds the id."""
         rows = self._rows("find_reference", kinds=[kind.value for kind in kinds], entity=id_)
         return (rows[0][0], rows[0][2] or rows[0][1]) if rows else None
+
+    def brought(self, id_: EntityId) -> Brought | None:
+        """How and when an entity's last event came into the account; None when it was recorded here."""
+        rows = self._rows("find_segment", entity=id_)
+        return Brought(*rows[0]) if rows and rows[0][0] != "recorded" else None
 
     def _rows(self, statement: str, **values: Any) -> list[Any]:
         with self._within or self._connection.transaction():

@@ -466,13 +466,27 @@ def end(work: Work, id_: EntityId, reason: str | None = None) -> None:
     work.record(Kind.SUBSCRIPTION, id_, subscriptions.Ended(reason=reason))
 
 
+def _check_not_held(work: Work, state: subscriptions.Subscription) -> None:
+    """That the subscription did not come from elsewhere with its next date already past: then it waits to be resumed.
+
+    Nothing is recorded to hold it, so that a restored stream keeps its tree head; resuming is recorded, and lifts it.
+    """
+    brought = work.reader.brought(state.id)
+    if brought is None:
+        return
+    came_on = work.local_day(brought.at)
+    if brought.by == "clone" or state.next_date < came_on:
+        raise NotPossible("subscription", "invoiced", f"held since it came by {brought.by} on {came_on}", "resumed")
+
+
 def invoice_period(work: Work, id_: EntityId) -> EntityId:
     """Make the invoice of the subscription's next period, issued at once when it is to be. The invoice's id.
 
-    Raises NotPossible before the period has begun.
+    Raises NotPossible before the period has begun, and while the subscription is held.
     """
     state: subscriptions.Subscription = work.get(Kind.SUBSCRIPTION, id_)
     start = state.next_date
+    _check_not_held(work, state)
     if start > work.today:
         raise NotPossible(
             "subscription", "invoiced", f"next due on {start}", f"that day has come; today is {work.today}"

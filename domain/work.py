@@ -109,6 +109,13 @@ class TextRefused(DomainError):
         return "a text holds the character U+0000 or half of a surrogate pair; expected text without them"
 
 
+class Brought(NamedTuple):
+    """How something came into the account (``restore``, ``add``, ``clone``, ``import``), and when."""
+
+    by: str
+    at: datetime
+
+
 class Reader(Protocol):
     """What a command may read beside the entities it names. All reads are of one moment: the append proves it."""
 
@@ -130,6 +137,10 @@ class Reader(Protocol):
 
     def referring(self, kinds: Iterable[Kind], id_: EntityId) -> tuple[str, str] | None:
         """Kind, and number or id, of something of *kinds*, no draft, that holds the id; None for nothing."""
+        ...
+
+    def brought(self, id_: EntityId) -> Brought | None:
+        """How and when an entity's last event came into the account; None when it was recorded here."""
         ...
 
 
@@ -166,7 +177,11 @@ class Work:
     @property
     def today(self) -> date:
         """The seller's calendar date."""
-        return self.now.astimezone(ZoneInfo(self.control.settings.time_zone)).date()
+        return self.local_day(self.now)
+
+    def local_day(self, at: datetime) -> date:
+        """The day on the seller's calendar at a moment."""
+        return at.astimezone(ZoneInfo(self.control.settings.time_zone)).date()
 
     def find(self, id_: EntityId) -> Any | None:
         """The entity's state with this command's changes, or None when it is not there (deleted ones are not)."""

@@ -19,7 +19,7 @@ from domain.kinds import Kind
 from domain.numbering import Series
 from domain.parties import Address, Party, Value
 from domain.rules import RULES
-from domain.work import Decided, Work, is_gone, kind_of
+from domain.work import Brought, Decided, Work, is_gone, kind_of
 
 T = TypeVar("T")
 TODAY = date(2026, 3, 16)
@@ -130,6 +130,10 @@ class Notebook:
     def of_kind(self, kind: Kind) -> list[str]:
         """The states of all entities of a kind that are not deleted."""
         return [written(state) for _, state in self._there() if kind_of(state) is kind]
+
+    def brought(self, id_: EntityId) -> Brought | None:
+        """Everything was recorded here."""
+        return None
 
     def referring(self, kinds: Iterable[Kind], id_: EntityId) -> tuple[str, str] | None:
         """Something of *kinds*, no draft, that refers to the entity."""

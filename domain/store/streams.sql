@@ -47,6 +47,15 @@ LIMIT 1;
 SELECT state FROM entities
 WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND NOT deleted;
 
+-- name: find_segment
+-- How an entity's last event came into the stream. Keys: entities_pkey, segments_pkey backwards.
+SELECT g.came_by, g.came_at FROM entities e
+CROSS JOIN LATERAL (
+    SELECT s.came_by, s.came_at FROM segments s
+    WHERE s.account_id = e.account_id AND s.stream_id = e.stream_id AND s.first_position <= e.position
+    ORDER BY s.first_position DESC LIMIT 1) AS g
+WHERE e.account_id = %(account)s AND e.stream_id = %(stream)s AND e.entity_id = %(entity)s;
+
 -- name: insert_attachment
 INSERT INTO attachments (account_id, sha256, bytes) VALUES (%(account)s, %(sha256)s, %(bytes)s)
 ON CONFLICT DO NOTHING;
