@@ -366,8 +366,9 @@ class _Restore:
 
         def finish(connection: Connection[Row]) -> None:
             first, came_by = segment
-            whole = (first, came_by, archive, report.authenticity)
-            insert_segment(connection, account, fresh.stream, whole, at=self._at, by=self._actor.name)
+            if fresh.events:  # an empty archive brings no positions
+                whole = (first, came_by, archive, report.authenticity)
+                insert_segment(connection, account, fresh.stream, whole, at=self._at, by=self._actor.name)
             for person in report.people:
                 parameters = {
                     "account": account,
