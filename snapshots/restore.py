@@ -363,12 +363,13 @@ class _Restore:
     def _swap(self, live: Live, fresh: Fresh, report: RestoreReport, *, segment: tuple[int, str]) -> RestoreReport:
         account = self._access.account
         archive = self._archive.manifest.archive
+        at = self._application.clock()
 
         def finish(connection: Connection[Row]) -> None:
             first, came_by = segment
             if fresh.events:  # an empty archive brings no positions
                 whole = (first, came_by, archive, report.authenticity)
-                insert_segment(connection, account, fresh.stream, whole, at=self._at, by=self._actor.name)
+                insert_segment(connection, account, fresh.stream, whole, at=at, by=self._actor.name)
             for person in report.people:
                 parameters = {
                     "account": account,
@@ -404,7 +405,7 @@ class _Restore:
                 self._actor,
                 seen=live,
                 fresh=fresh,
-                at=self._at,
+                at=at,
                 finish=finish,
                 record=record,
             )

@@ -105,4 +105,4 @@ def _named(file: BinaryIO) -> BinaryIO:
     made = tempfile.TemporaryFile()  # noqa: SIM115 - closed by who takes it
     made.write(file.read())
     made.seek(0)
-    return made  # type: ignore[return-value]  # it reads as any binary file does
+    return made

@@ -20,6 +20,7 @@ from domain.kinds import Kind
 from domain.work import Work
 from projections.rebuild import rebuild
 from projections.timeline import Filter, read_timeline
+from snapshots import swap
 from snapshots.restore import BooksClosedThen, ChangedMeanwhile, Refused
 from tests.fixtures.accounts import OpenAccount, OpenedAccount
 from tests.fixtures.archives import Edited
@@ -259,16 +260,14 @@ def test_a_write_between_the_look_and_the_swap_is_not_lost(
 ) -> None:
     books.customer()
     archive = books.backup(tmp_path)
-    from snapshots import restore
-
-    real = restore.swap
+    real = swap.swap
     made = []
 
     def write_then_swap(*args: object, **kwargs: object) -> None:
         made.append(books.customer("Just now"))
         real(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(restore, "swap", write_then_swap)
+    monkeypatch.setattr("snapshots.restore.swap", write_then_swap)
 
     with pytest.raises(ChangedMeanwhile) as refused:
         books.restore(archive)

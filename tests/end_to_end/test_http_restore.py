@@ -1,0 +1,109 @@
+"""The main job over HTTP: back up, send an archive, look into it, rehearse, restore, read the timeline."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+from tests.fixtures.http_api import AccountOverHttp
+
+ZIP = {"Content-Type": "application/zip"}
+
+
+def sent(books: AccountOverHttp, content: bytes) -> str:
+    """The path of an archive that was sent."""
+    answer = books.post("archives", content=content, headers=ZIP)
+    assert answer.status_code == 201, answer.text
+    return f"archives/{answer.json()['id']}"
+
+
+def archive_of(books: AccountOverHttp) -> bytes:
+    """The bytes of a fresh backup."""
+    taken = books.make("backups")
+    return books.get(f"backups/{taken['archive']}").content
+
+
+def test_a_backup_is_sent_to_another_account_looked_into_rehearsed_and_restored(books: AccountOverHttp) -> None:
+    invoice = books.issued()
+    other = books.visitor.open_account("Other")
+    path = sent(other, archive_of(books))
+
+    inspection = other.get(f"{path}/inspection").json()
+    rehearsed = other.make(f"{path}/restore", {"dry_run": True})
+    assert other.get(invoice).status_code == 404
+    restored = other.make(f"{path}/restore")
+
+    assert inspection["is_sound"] is True
+    assert (rehearsed["outcome"], restored["outcome"]) == ("would_restore", "restored")
+    assert other.get(invoice).json()["number"] == books.get(invoice).json()["number"]
+    assert other.get("counts").json()["invoice"] == 1
+    assert "differences" not in other.make("rebuild-check")
+
+
+def test_a_backup_is_restored_where_it_is_and_the_timeline_tells(books: AccountOverHttp) -> None:
+    taken = books.make("backups")
+    books.issued()
+
+    report = books.make(f"backups/{taken['archive']}/restore")
+    entries = books.get("timeline", params={"kind": "account", "limit": 3}).json()["entries"]
+
+    assert report["lost_documents_count"] == 1
+    assert [entry["type"] for entry in entries][:2] == ["stream.swapped", "restore.finished"]
+
+
+def test_a_refusal_is_a_problem_that_holds_the_report(books: AccountOverHttp) -> None:
+    other = books.visitor.open_account("Other")
+    books.issued()
+    other.issued()
+    path = sent(other, archive_of(books))
+
+    answer = other.post(f"{path}/restore", {"mode": "add"})
+
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (409, "restore.numbers-clash")
+    assert problem["report"]["outcome"] == "refused"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_zip_of_something_else_is_refused_by_name(books: AccountOverHttp) -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("holiday.jpg", b"...")
+    path = sent(books, made.getvalue())
+
+    for answer in (books.get(f"{path}/inspection"), books.post(f"{path}/restore")):
+        assert (answer.status_code, answer.json()["code"]) == (422, "archive.manifest")
+
+
+def test_a_choice_that_there_is_not_is_refused(books: AccountOverHttp) -> None:
+    path = sent(books, archive_of(books))
+
+    answer = books.post(f"{path}/restore", {"mode": "sideways"})
+
+    assert (answer.status_code, answer.json()["pointer"]) == (422, "/mode")
+
+
+def test_timeline_pages_lead_on_by_link(books: AccountOverHttp) -> None:
+    books.issued()
+
+    first = books.get("timeline", params={"limit": 2})
+    second = books.get(first.links["next"]["url"])
+
+    assert second.status_code == 200
+    assert first.json()["entries"][-1] != second.json()["entries"][0]
+
+
+def test_a_cursor_is_gone_after_a_restore(books: AccountOverHttp) -> None:
+    taken = books.make("backups")
+    cursor = books.get("timeline", params={"limit": 1}).json()["cursor"]
+    books.make(f"backups/{taken['archive']}/restore")
+
+    answer = books.get("timeline", params={"cursor": cursor})
+
+    assert (answer.status_code, answer.json()["code"]) == (410, "cursor.gone")
+
+
+def test_a_time_without_a_zone_is_refused(books: AccountOverHttp) -> None:
+    answer = books.get("timeline", params={"since": "2026-01-01"})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "http.request-invalid")

@@ -1,0 +1,112 @@
+"""Deriving everything anew: silent on a sound account, and each planted difference named."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from domain.kinds import Kind
+from projections.rebuild import LogDamaged, Rebuilt, rebuild, rebuild_states
+from tests.fixtures.accounts import OpenAccount
+from tests.integration.restoring import Books
+
+
+@pytest.fixture
+def books(fresh_account: OpenAccount) -> Books:
+    """Two customers and an invoice: positions 1 to 4."""
+    books = Books(fresh_account())
+    books.customer("Jan")
+    books.issued(books.customer("Piet"))
+    return books
+
+
+def tamper(books: Books, statement: str) -> None:
+    """Change rows behind the service's back, as a superuser can."""
+    account = books.access.account
+    with psycopg.connect(books.application.database.dsn, autocommit=True) as connection:
+        connection.execute(statement.format(account=f"account_id = '{account}'").encode())
+
+
+def checked(books: Books) -> Rebuilt:
+    return rebuild(books.application.database, books.access.account, check=True)
+
+
+def test_a_sound_account_has_no_differences(books: Books) -> None:
+    found = checked(books)
+
+    assert (found.differences_count, found.events, found.entities) == (0, 4, 3)
+
+
+TAMPERINGS = [
+    ("UPDATE entities SET state = replace(state, 'Jan', 'Jon') WHERE {account}", "entities", "state"),
+    ("UPDATE entities SET number = 'X' WHERE {account} AND kind = 'invoice'", "entities", "number"),
+    ("UPDATE entities SET version = 9 WHERE {account} AND kind = 'invoice'", "entities", "version"),
+    ("UPDATE entities SET position = 1 WHERE {account} AND kind = 'invoice'", "entities", "position"),
+    ("UPDATE entities SET deleted = true WHERE {account} AND kind = 'invoice'", "entities", "deleted"),
+    ("DELETE FROM entities WHERE {account} AND kind = 'invoice'", "entities", "id"),
+    (
+        (
+            "INSERT INTO entities SELECT account_id, stream_id, 1, 1, gen_random_uuid(), false, kind, NULL, state"
+            " FROM entities WHERE {account} AND kind = 'invoice'"
+        ),
+        "entities",
+        "id",
+    ),
+    ("UPDATE events SET data = replace(data, 'Jan', 'Jon') WHERE {account} AND position = 1", "events", "line"),
+    ("UPDATE events SET actor = 'system:nobody' WHERE {account} AND position = 1", "events", "line"),
+    ("UPDATE events SET data = '{{}}' WHERE {account} AND position = 1", "events", "data"),
+    ("DELETE FROM events WHERE {account} AND position = 2", "events", "position"),
+    ("DELETE FROM events WHERE {account} AND position = 4", "streams", "head_position"),
+    ("UPDATE events SET version = 5 WHERE {account} AND position = 4", "events", "version"),
+    ("UPDATE events SET leaf = sha256(leaf) WHERE {account} AND position = 3", "streams", "frontier"),
+    ("UPDATE streams SET frontier = sha256(frontier) WHERE {account}", "streams", "frontier"),
+    ("UPDATE events SET at = at - interval '1 year' WHERE {account} AND position = 4", "events", "at"),
+]
+
+
+@pytest.mark.parametrize(("statement", "table", "field"), TAMPERINGS)
+def test_each_change_behind_the_services_back_is_found(books: Books, statement: str, table: str, field: str) -> None:
+    tamper(books, statement)
+
+    found = checked(books)
+
+    assert (table, field) in {(one.table, one.field) for one in found.differences}
+    assert found.differences_count == len(found.differences)
+
+
+def test_snapshots_are_put_right_from_the_events(books: Books) -> None:
+    tamper(books, "UPDATE entities SET state = replace(state, 'Jan', 'Jon'), number = 'X' || position WHERE {account}")
+
+    repaired = rebuild(books.application.database, books.access.account, check=False)
+
+    assert repaired.repaired == 3
+    assert checked(books).differences_count == 0
+
+
+def test_a_check_changes_nothing(books: Books) -> None:
+    tamper(books, "UPDATE entities SET state = replace(state, 'Jan', 'Jon') WHERE {account}")
+    before = books.rows()
+
+    checked(books)
+
+    assert books.rows() == before
+
+
+def test_nothing_is_repaired_from_a_damaged_log(books: Books) -> None:
+    tamper(books, "UPDATE events SET data = replace(data, 'Jan', 'Jon') WHERE {account} AND position = 1")
+    before = books.rows()
+
+    with pytest.raises(LogDamaged):
+        rebuild(books.application.database, books.access.account, check=False)
+
+    assert books.rows() == before
+
+
+def test_states_come_from_events_alone(books: Books) -> None:
+    tamper(books, "DELETE FROM entities WHERE {account}")
+
+    states = dict(rebuild_states(books.application.database, books.access.account))
+
+    assert sorted(type(state).__name__ for state in states.values()) == ["Customer", "Customer", "Document"]
+    assert {state.party.name for state in states.values() if hasattr(state, "party")} == {"Jan", "Piet"}
+    assert Kind.INVOICE in {getattr(state, "kind", None) for state in states.values()}
