@@ -8,7 +8,6 @@ import sys
 import traceback
 from datetime import UTC, datetime
 
-import click
 import typer
 
 from api.cli import (
@@ -61,10 +60,10 @@ def run(arguments: list[str]) -> int:
     """The exit status of the command line *arguments*."""
     try:
         status = app(arguments, prog_name="counterfoil", standalone_mode=False)
-    except click.ClickException as wrong:
-        wrong.show()
+    except typer.TyperException as wrong:
+        tell(f"counterfoil: {wrong.format_message()} See --help for usage.")
         return wrong.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         tell("counterfoil: stopped; what was not finished was not done")
         return 130
     except BrokenPipeError:

@@ -1,0 +1,202 @@
+"""The command line as a stranger uses it: the real program, its output, its errors, its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.ubl_documents import invoice
+
+ME = "an@example.com"
+
+
+class Ran(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """What it printed as JSON."""
+        return json.loads(self.out)
+
+
+class Program:
+    """The program with a home and a database of its own."""
+
+    def __init__(self, home: Path, database: str) -> None:
+        self.home = home
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")},
+            "COUNTERFOIL_HOME": str(home),
+            "COUNTERFOIL_DATABASE_URL": database,
+        }
+
+    def __call__(self, *arguments: str, me: str | None = ME) -> Ran:
+        """Run a command, by default as ME, without a terminal."""
+        environment = {**self.environment, **({"COUNTERFOIL_AS": me} if me else {})}
+        ran = subprocess.run(
+            [sys.executable, "-m", "api.cli", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=120,
+            check=False,
+        )
+        assert "Traceback" not in ran.stderr + ran.stdout
+        return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+@pytest.fixture
+def program(empty_database: str, tmp_path: Path) -> Program:
+    """The program, and nobody knows anything yet."""
+    return Program(tmp_path, empty_database)
+
+
+@pytest.fixture
+def acme(program: Program) -> Program:
+    """The program after Acme was opened."""
+    assert program("account", "open", "Acme BV", "--vat", "BE0417497106").status == 0
+    return program
+
+
+@pytest.mark.slow
+def test_an_account_is_opened_shared_and_shown(program: Program) -> None:
+    opened = program("account", "open", "Acme BV", "--vat", "BE0417497106", "--json")
+    added = program("member", "add", "acme-bv", "bob@example.com", "--name", "Bob")
+    listed = program("account", "list", me="bob@example.com")
+    defined = program("field", "define", "acme-bv", "customer", "region", "--label", "Region")
+    closed = program("account", "settings", "acme-bv", "--closed-until", "2020-12-31", "--city", "Gent")
+    shown = program("account", "show", "acme-bv", "--json")
+    removed = program("member", "remove", "acme-bv", "bob@example.com")
+    gone = program("account", "show", "acme-bv", me="bob@example.com")
+
+    assert opened.data["slug"] == "acme-bv"
+    assert [ran.status for ran in (added, listed, defined, closed, shown, removed)] == [0] * 6
+    assert "editor" in listed.out
+    control = shown.data["control"]
+    assert control["settings"]["closed_until"] == "2020-12-31"
+    assert control["settings"]["company"]["address"]["city"] == "Gent"
+    assert [field["key"] for field in control["custom_fields"]] == ["region"]
+    assert (gone.status, gone.out) == (1, "")
+    assert "no account 'acme-bv' that you have access to" in gone.err
+
+
+@pytest.mark.slow
+def test_the_main_job_by_command_line(acme: Program) -> None:
+    ubl = acme.home / "invoice.xml"
+    ubl.write_bytes(invoice())
+    archive = acme.home / "acme.zip"
+
+    imported = acme("import", "ubl", "--account", "acme-bv", "--any-supplier", str(ubl), "--json")
+    backed_up = acme("backup", "acme-bv", "-o", str(archive), "--json")
+    inspected = acme("inspect", str(archive))
+    asked = acme("restore", str(archive), "--into", "acme-bv")
+    rehearsed = acme("restore", str(archive), "--into", "acme-bv", "--dry-run", "--json")
+    restored = acme("restore", str(archive), "--into", "acme-bv", "--yes")
+    timeline = acme("timeline", "acme-bv", "--type", "invoice.issued")
+    as_json = acme("timeline", "acme-bv", "--limit", "2", "--json")
+    checked = acme("rebuild", "acme-bv", "--check")
+
+    assert imported.status == 0, imported.err
+    assert backed_up.data["path"] == str(archive)
+    assert backed_up.data["position"] > 0
+    assert "Sound" in inspected.out
+    assert (asked.status, "Nobody is there to ask" in asked.err) == (1, True)
+    assert rehearsed.data["outcome"] == "would_restore"
+    assert (restored.status, restored.out.splitlines()[0]) == (0, "Restored.")
+    assert "number: –" in timeline.out
+    assert len(as_json.data["entries"]) == 2
+    assert as_json.data["cursor"]
+    assert (checked.status, "0 differences" in checked.out) == (0, True)
+    assert "timeline.jsonl" in backed_up.err
+
+
+@pytest.mark.slow
+def test_a_refusal_prints_its_report_and_ends_with_1(acme: Program) -> None:
+    acme("account", "open", "Other BV")
+    ubl = acme.home / "invoice.xml"
+    ubl.write_bytes(invoice())
+    for account in ("acme-bv", "other-bv"):
+        assert acme("import", "ubl", "--account", account, "--any-supplier", str(ubl)).status == 0
+    archive = acme.home / "acme.zip"
+    acme("backup", "acme-bv", "-o", str(archive))
+    damaged = acme.home / "damaged.zip"
+    damaged.write_bytes(archive.read_bytes()[:-10])
+
+    clash = acme("restore", str(archive), "--into", "other-bv", "--mode", "add", "--json")
+    broken = acme("restore", str(damaged), "--into", "acme-bv", "--yes")
+    again = acme("import", "ubl", "--account", "acme-bv", "--any-supplier", str(ubl))
+    looked = acme("inspect", str(damaged))
+    missing = acme("inspect", str(acme.home / "nothing.zip"))
+
+    assert (clash.status, clash.data["code"]) == (1, "restore.numbers-clash")
+    assert (broken.status, len(broken.err.strip().splitlines())) == (1, 1)
+    assert (again.status, "refused" in again.out) == (1, True)
+    assert (looked.status, missing.status) == (1, 1)
+    assert "No such file" in missing.err
+
+
+@pytest.mark.slow
+def test_wrong_usage_ends_with_2_and_bad_values_with_1_in_one_sentence(acme: Program) -> None:
+    usage = [
+        acme("backup"),
+        acme("backup", "acme-bv", "--sideways"),
+        acme("restore", "a.zip", "--into", "acme-bv", "--mode", "sideways"),
+        acme("timeline", "acme-bv", "--since", "yesterday"),
+    ]
+    values = [
+        acme("account", "open", "X", "--country", "Belgium"),
+        acme("account", "settings", "acme-bv", "--closed-until", "tomorrow"),
+        acme("member", "add", "acme-bv", "nobody"),
+        acme("member", "add", "acme-bv", "b@example.com", "--role", "king"),
+        acme("timeline", "acme-bv", "--kind", "elephant"),
+        acme("account", "list", me=None),
+        acme("account", "list", me="stranger@example.com"),
+    ]
+
+    assert [ran.status for ran in usage] == [2] * len(usage)
+    for ran in values:
+        assert ran.status == 1, ran
+        assert ran.err.startswith("counterfoil: ")
+        assert ran.out == ""
+
+
+def test_settings_are_shown_without_the_password(tmp_path: Path) -> None:
+    program = Program(tmp_path, "postgresql://me:hunter2@127.0.0.1:1/x")
+
+    shown = program("config", "show", "--json")
+    unreachable = program("account", "list")
+
+    assert "hunter2" not in shown.out + unreachable.err
+    assert {one["name"] for one in shown.data} >= {"home", "database_url"}
+    assert unreachable.status == 1
+
+
+def test_data_does_not_steer_the_terminal() -> None:
+    from api.cli.output import clean
+
+    assert clean("a\x1b[31mb\rc\u202ed\n\te") == "a�[31mb�c�d\n\te"
+
+
+@pytest.mark.slow
+def test_the_demo_shows_that_the_account_is_back(program: Program) -> None:
+    folder = program.home / "ubl"
+    folder.mkdir()
+    for number in (1, 2):
+        (folder / f"{number}.xml").write_bytes(invoice())
+
+    shown = program("demo", "--ubl", str(folder))
+
+    assert shown.status == 0, shown.err
+    assert shown.out.count("The account is back exactly.") == 2
+    assert "further account: 2.xml" in shown.out
