@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, ClassVar, NamedTuple
 
@@ -195,9 +196,10 @@ def write_archive(
     taken_at = application.clock()
     with (
         application.database.transaction(account, snapshot=True) as connection,
+        application.database.beside(account, connection) as second,
         ContainerWriter(out, taken_at) as container,
     ):
-        source = _Source(connection, account)
+        source = _Source(connection, account, second)
         files = [_file(container, README, readme(source.control.name, taken_at))]
         for name, schema in schemas().items():
             files.append(_file(container, SCHEMAS + name, schema))
@@ -214,8 +216,9 @@ def write_archive(
 class _Source:
     """The account as the backup's transaction sees it."""
 
-    def __init__(self, connection: Connection[Row], account: AccountId) -> None:
+    def __init__(self, connection: Connection[Row], account: AccountId, second: Connection[Row]) -> None:
         self._connection = connection
+        self._second = second
         self.account = account
         row = self._rows("read_account")[0]
         self.control = msgspec.json.decode(row[0], type=Control)
@@ -224,9 +227,9 @@ class _Source:
         self.frontier = Frontier.from_bytes(self.head, row[3])
         self.counts: dict[str, int] = dict(self._rows("count_kinds"))
 
-    def _rows(self, statement: str, **values: object) -> list[Row]:
+    def _rows(self, statement: str, connection: Connection[Row] | None = None, **values: object) -> list[Row]:
         parameters = {"account": self.account, "stream": getattr(self, "stream", None), **values}
-        return self._connection.execute(SQL[statement], parameters, binary=True).fetchall()
+        return (connection or self._connection).execute(SQL[statement], parameters, binary=True).fetchall()
 
     def snapshots(self, kind: Kind) -> Iterator[tuple[bytes, int]]:
         """The kind's snapshot lines in order of id: blocks of whole lines, and how many each holds."""
@@ -235,14 +238,26 @@ class _Source:
         while left:
             lines, rows, after = self._rows("read_snapshots", kind=kind.value, after=after, rows=SNAPSHOTS_A_BLOCK)[0]
             left -= rows
-            yield lines.encode() + b"\n", rows
+            yield lines + b"\n", rows
 
-    def lines(self) -> Iterator[tuple[bytes, int]]:
-        """The stream's lines in order of position: blocks of whole lines, and how many each holds."""
-        for after in range(0, self.head, LINES_A_BLOCK):
+    @contextmanager
+    def lines(self) -> Iterator[Iterator[tuple[bytes, int]]]:
+        """The stream's lines in order of position: blocks of whole lines, and how many each holds.
+
+        Two connections fetch every other block: assembling lines is the server's work, one process a connection.
+        """
+        places = range(0, self.head, LINES_A_BLOCK)
+        with (
+            ahead(self._lines(self._connection, places[::2])) as even,
+            ahead(self._lines(self._second, places[1::2])) as odd,
+        ):
+            yield (block for pair in zip_longest(even, odd) for block in pair if block is not None)
+
+    def _lines(self, connection: Connection[Row], places: range) -> Iterator[tuple[bytes, int]]:
+        for after in places:
             last = min(after + LINES_A_BLOCK, self.head)
-            ((lines,),) = self._rows("read_lines", after=after, last=last)
-            yield lines.encode() + b"\n", last - after
+            ((lines,),) = self._rows("read_lines", connection, after=after, last=last)
+            yield lines + b"\n", last - after
 
     def attached(self) -> list[str]:
         """The SHA-256 of each file that the timeline names."""
@@ -293,24 +308,27 @@ def _write_snapshots(
 ) -> FileListed:
     count = source.counts.get(kind.value, 0)
 
-    def counted() -> Iterator[tuple[bytes, int]]:
-        for block, rows in source.snapshots(kind):
+    def totalled(blocks: Iterator[tuple[bytes, int]]) -> Iterator[tuple[bytes, int]]:
+        for block, rows in blocks:
             totaller.add(kind, block)
             yield block, rows
 
-    return _write_lines(container, name, counted(), rows=count, progress=progress)
+    # Three at once: the server assembles a block, the one before is added up, and the one before that is packed.
+    with ahead(source.snapshots(kind)) as blocks, ahead(totalled(blocks)) as added_up:
+        return _write_lines(container, name, added_up, rows=count, progress=progress)
 
 
 def _write_timeline(container: ContainerWriter, source: _Source, progress: Progress) -> FileListed:
-    return _write_lines(container, TIMELINE, source.lines(), rows=source.head, progress=progress)
+    with source.lines() as blocks:
+        return _write_lines(container, TIMELINE, blocks, rows=source.head, progress=progress)
 
 
 def _write_lines(
     container: ContainerWriter, name: str, blocks: Iterator[tuple[bytes, int]], *, rows: int, progress: Progress
 ) -> FileListed:
     done = 0
-    with container.entry(name, may_exceed_4gib=rows >= _MAY_BE_LARGE_FROM) as sink, ahead(blocks) as fetched:
-        for block, count in fetched:
+    with container.entry(name, may_exceed_4gib=rows >= _MAY_BE_LARGE_FROM) as sink:
+        for block, count in blocks:
             sink.write(block)
             done += count
             progress(name, done, rows)

@@ -24,7 +24,7 @@ WHERE account_id = %(account)s AND stream_id = %(stream)s ORDER BY first_positio
 -- name: read_snapshots
 -- A block of a kind's snapshot lines in order of id, and the last id of it. Key: entities_pkey for many rows,
 -- entities_number_key for few.
-SELECT string_agg(state, E'\n'), count(*), (max(entity_id::text))
+SELECT convert_to(string_agg(state, E'\n'), 'UTF8'), count(*), (array_agg(entity_id::text))[count(*)]
 FROM (SELECT state, entity_id FROM entities
       WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND NOT deleted
         AND entity_id > %(after)s::uuid
@@ -32,7 +32,7 @@ FROM (SELECT state, entity_id FROM entities
 
 -- name: read_lines
 -- The lines of a range of positions, in order. Key: events_pkey.
-SELECT string_agg(line, E'\n')
+SELECT convert_to(string_agg(line, E'\n'), 'UTF8')
 FROM (SELECT event_line_1(type, type_version, entity_id, version, at, actor, via, data) AS line FROM events
       WHERE account_id = %(account)s AND stream_id = %(stream)s
         AND position > %(after)s AND position <= %(last)s

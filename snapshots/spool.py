@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from array import array
 from types import TracebackType
 from typing import Self
 
-_BUFFER_BYTES = 2 * 1024 * 1024  # of all partitions together; written when full
+_BUFFER_BYTES = 4 * 1024 * 1024  # of all partitions together; written when full
 
 
 class Spool:
@@ -23,7 +24,8 @@ class Spool:
         self._file = tempfile.TemporaryFile(buffering=0, prefix="counterfoil-")  # noqa: SIM115 - closed by close
         self._buffers: list[list[bytes]] = [[] for _ in range(partitions)]
         self._buffered = 0
-        self._pieces: list[list[tuple[int, int]]] = [[] for _ in range(partitions)]
+        # Offset, length, offset, length, … of each partition's pieces: as tuples they were 60 MB for a million events.
+        self._pieces = [array("Q") for _ in range(partitions)]
         self._end = 0
 
     def __enter__(self) -> Self:
@@ -52,7 +54,7 @@ class Spool:
                 piece = b"".join(buffer)
                 buffer.clear()
                 pieces.append(piece)
-                self._pieces[partition].append((self._end, len(piece)))
+                self._pieces[partition].extend((self._end, len(piece)))
                 self._end += len(piece)
         self._buffered = 0
         view = memoryview(b"".join(pieces))
@@ -61,7 +63,10 @@ class Spool:
 
     def read(self, partition: int) -> bytes:
         """All that was appended to a partition, in order."""
-        pieces = [_pread(self._file.fileno(), size, offset) for offset, size in self._pieces[partition]]
+        places = self._pieces[partition]
+        pieces = [
+            _pread(self._file.fileno(), size, offset) for offset, size in zip(places[::2], places[1::2], strict=True)
+        ]
         return b"".join(pieces + self._buffers[partition])
 
 

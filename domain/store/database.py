@@ -131,6 +131,17 @@ class Database:
             yield connection
 
     @contextmanager
+    def beside(self, account: AccountId, first: Connection[Row]) -> Iterator[Connection[Row]]:
+        """A second transaction that sees the very moment that *first* sees, which must be a snapshot of the account."""
+        exported = first.execute("SELECT pg_export_snapshot()").fetchone()
+        assert exported is not None, "a function's result is a row"
+        with self.connection() as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(exported[0])))
+            set_account(connection, account)
+            yield connection
+
+    @contextmanager
     def session(self, role: str) -> Iterator[Connection[Row]]:
         """A connection of one's own under *role*, in autocommit mode: for COPY, purging, and locks of a long job."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
