@@ -42,7 +42,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     entry_limit_bytes: int = 2 * GIB  # of one entry of an archive, unpacked
     ratio_limit: int = 200  # unpacked to packed
     entries_limit: int = 1_000  # in an archive, beside attachments
-    line_limit_bytes: int = 1 * MIB
     sources: dict[str, str] = {}
 
 
@@ -277,5 +276,4 @@ _KINDS = {
     "entry_limit_bytes": _Kind("entry_limit_bytes", _SIZE, _size),
     "ratio_limit": _Kind("ratio_limit", _COUNT, _at_least_one),
     "entries_limit": _Kind("entries_limit", _COUNT, _at_least_one),
-    "line_limit_bytes": _Kind("line_limit_bytes", _SIZE, _size),
 }
