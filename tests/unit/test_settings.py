@@ -51,7 +51,7 @@ def test_without_a_file_and_variables_the_defaults_are_in_force(home: Path) -> N
     assert settings.backups == home / "backups"
     assert settings.upload_limit_bytes == 268_435_456
     assert settings.entry_limit_bytes == 2_147_483_648
-    assert (settings.ratio_limit, settings.entries_limit, settings.line_limit_bytes) == (200, 1_000, 1_048_576)
+    assert (settings.ratio_limit, settings.entries_limit) == (200, 1_000)
 
 
 def test_the_file_overrules_the_default_and_the_environment_overrules_the_file(home: Path) -> None:
@@ -69,7 +69,7 @@ def test_every_setting_is_shown_once_with_its_source(home: Path) -> None:
 
     assert list(lines) == [
         "home", "database_url", "as", "host", "port", "backups",
-        "upload_limit_bytes", "entry_limit_bytes", "ratio_limit", "entries_limit", "line_limit_bytes",
+        "upload_limit_bytes", "entry_limit_bytes", "ratio_limit", "entries_limit",
     ]  # fmt: skip
     assert lines["home"] == (str(home), "COUNTERFOIL_HOME")
     assert lines["as"] == ("an@example.org", "COUNTERFOIL_AS")
@@ -109,7 +109,7 @@ def test_a_size_is_bytes_or_has_a_unit(home: Path, written: str, bytes_: int) ->
         ("PORT", "1_000"),
         ("RATIO_LIMIT", "0"),
         ("ENTRIES_LIMIT", "-1"),
-        ("LINE_LIMIT_BYTES", "1 MB"),
+        ("UPLOAD_LIMIT_BYTES", "1 MB"),
         ("UPLOAD_LIMIT_BYTES", "0 GiB"),
         ("ENTRY_LIMIT_BYTES", "9" * 5_000),
         ("AS", "nobody"),

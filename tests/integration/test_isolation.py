@@ -1,0 +1,126 @@
+"""What PostgreSQL itself keeps apart: accounts from each other, and each role from what is not its work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from domain.store.database import APP, BUILDER, PURGER, Database
+from tests.fixtures.accounts import OpenAccount
+from tests.integration.restoring import TENANT_TABLES, Books
+
+ALL = (*TENANT_TABLES, "control_events", "members", "accounts")
+
+
+@pytest.fixture
+def books(fresh_account: OpenAccount) -> Books:
+    books = Books(fresh_account())
+    books.issued(books.customer())
+    return books
+
+
+def rows(database: Database, role: str, statement: str, account: str | None = None) -> int:
+    """How many rows a statement of *role* gives or changes."""
+    with database.session(role) as connection, connection.transaction():
+        if account is not None:
+            connection.execute(f"SET LOCAL counterfoil.account = '{account}'".encode())
+        return connection.execute(statement.encode()).rowcount
+
+
+def test_every_table_with_an_account_is_under_forced_row_level_security(shared_database: Database) -> None:
+    with psycopg.connect(shared_database.dsn) as connection:
+        found = connection.execute(
+            "SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity FROM pg_class c"
+            " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'account_id' AND c.relkind = 'r'"
+            " WHERE c.relnamespace = 'public'::regnamespace"
+        ).fetchall()
+
+    assert {name for name, _ in found} == set(ALL)
+    assert all(forced for _, forced in found)
+
+
+def test_the_services_role_owns_nothing_and_bypasses_nothing(shared_database: Database) -> None:
+    with psycopg.connect(shared_database.dsn) as connection:
+        roles = connection.execute(
+            "SELECT rolname, rolsuper, rolbypassrls, rolcanlogin FROM pg_roles WHERE rolname = ANY(%s) ORDER BY 1",
+            ([APP, BUILDER, PURGER],),
+        ).fetchall()
+        owned = connection.execute(
+            "SELECT count(*) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE r.rolname = ANY(%s)",
+            ([APP, BUILDER, PURGER],),
+        ).fetchone()
+        definers = connection.execute(
+            "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
+        ).fetchone()
+
+    assert roles == [(APP, False, False, False), (BUILDER, False, True, False), (PURGER, False, False, False)]
+    assert (owned, definers) == ((0,), (0,))
+
+
+@pytest.mark.parametrize("table", ALL)
+@pytest.mark.parametrize("setting", [None, "01900000-0000-7000-8000-000000000000"])
+def test_without_an_account_or_with_another_there_is_nothing_to_see(
+    books: Books, table: str, setting: str | None
+) -> None:
+    assert rows(books.application.database, APP, f"SELECT * FROM {table}", setting) == 0
+
+
+def test_a_setting_that_is_no_account_is_an_error(books: Books) -> None:
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        rows(books.application.database, APP, "SELECT * FROM events", "nonsense")
+
+
+REFUSED: list[tuple[str, str, type[psycopg.Error]]] = [
+    (APP, "DELETE FROM events", psycopg.errors.InsufficientPrivilege),
+    (APP, "UPDATE events SET actor = 'x'", psycopg.errors.InsufficientPrivilege),
+    (APP, "TRUNCATE events", psycopg.errors.InsufficientPrivilege),
+    (APP, "DELETE FROM control_events", psycopg.errors.InsufficientPrivilege),
+    (BUILDER, "SELECT * FROM events", psycopg.errors.InsufficientPrivilege),
+    (BUILDER, "SELECT * FROM attachments", psycopg.errors.InsufficientPrivilege),
+    (BUILDER, "DELETE FROM events", psycopg.errors.InsufficientPrivilege),
+    (BUILDER, "UPDATE streams SET status = 'live'", psycopg.errors.InsufficientPrivilege),
+    (PURGER, "INSERT INTO events SELECT * FROM events", psycopg.errors.InsufficientPrivilege),
+    (PURGER, "UPDATE streams SET status = 'retired'", psycopg.errors.InsufficientPrivilege),
+]
+
+
+@pytest.mark.parametrize(("role", "statement", "error"), REFUSED)
+def test_no_role_does_what_is_not_its_work(books: Books, role: str, statement: str, error: type[psycopg.Error]) -> None:
+    with pytest.raises(error):
+        rows(books.application.database, role, statement, books.access.account)
+
+
+def test_not_even_the_purging_role_deletes_from_the_live_stream(books: Books) -> None:
+    before = books.rows()
+
+    deleted = rows(books.application.database, PURGER, "DELETE FROM events", books.access.account)
+
+    assert deleted == 0
+    assert books.rows() == before
+
+
+def test_rows_of_another_account_can_not_be_written(books: Books, fresh_account: OpenAccount) -> None:
+    other = Books(fresh_account())
+    statement = (
+        f"INSERT INTO series (account_id, stream_id, kind, series, highest)"
+        f" VALUES ('{books.access.account}', 1, 'invoice', 'x', 9)"
+    )
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        rows(books.application.database, APP, statement, other.access.account)
+
+
+def test_nothing_is_left_set_on_a_pooled_connection(books: Books, fresh_account: OpenAccount) -> None:
+    database = books.application.database
+    fails: Callable[[], object] = lambda: books.run(lambda work: work.get(None, "x"))  # noqa: E731
+    for _ in range(20):
+        books.customer()
+        with pytest.raises(Exception):  # noqa: B017 - whatever it is, the connection goes back
+            fails()
+
+    with database.connection() as connection:
+        seen = connection.execute("SELECT count(*) FROM events").fetchone()
+
+    assert seen == (0,)
