@@ -18,7 +18,9 @@ WHOLE_DIGITS = 15
 FRACTION_DIGITS = 6
 _WRITTEN = re.compile(r"-?\d{1,15}(\.\d{1,6})?", re.ASCII)
 _DIGITS_TO_ZERO = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
-_NOT_PLAIN = (b"NaN", b"Infinity", b"E+", b"E-", b'"-0', b"0" * (WHOLE_DIGITS + 1), b"." + b"0" * (FRACTION_DIGITS + 1))
+_NOT_PLAIN = (b"NaN", b"Infinity", b'"-0')
+# With every digit read as 0: an exponent, and more digits than there may be.
+_NOT_PLAIN_ZEROS = (b"0E", b"0" * (WHOLE_DIGITS + 1), b"." + b"0" * (FRACTION_DIGITS + 1))
 
 ZERO = Decimal(0)
 HUNDRED = Decimal(100)
@@ -31,8 +33,10 @@ def is_plain(value: Decimal) -> bool:
 
 def may_hold_odd_decimals(lines: bytes) -> bool:
     """Whether JSON *lines* may hold a decimal that is not plain. No false "no"; a "yes" wants a look at each value."""
+    if any(mark in lines for mark in _NOT_PLAIN):
+        return True
     zeros = lines.translate(_DIGITS_TO_ZERO)
-    return any(mark in zeros for mark in _NOT_PLAIN)
+    return any(mark in zeros for mark in _NOT_PLAIN_ZEROS)
 
 
 def odd_decimals(value: Any, path: str = "") -> Iterator[tuple[str, Decimal]]:
