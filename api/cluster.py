@@ -193,7 +193,7 @@ class Cluster:
 
     def make_socket_folder(self) -> Path:
         """The private folder for the socket, made if it is missing. Raises FolderRefused or SocketPathTooLong."""
-        folder = self._socket_folder
+        folder = self.socket_folder
         if not _fits(folder):
             raise SocketPathTooLong(folder / SOCKET_NAME)
         _make_folder(folder, 0o700, owner=self.account)
@@ -202,12 +202,12 @@ class Cluster:
 
     def drop_short_socket_folder(self) -> None:
         """Leave nothing among the temporary files once the server is down."""
-        if self._socket_folder.parent != self.folder:
+        if self.socket_folder.parent != self.folder:
             with suppress(OSError):
-                self._socket_folder.rmdir()
+                self.socket_folder.rmdir()
 
     @property
-    def _socket_folder(self) -> Path:
+    def socket_folder(self) -> Path:
         """Below home, or a short folder under a name of this home's own where the socket's path would be too long."""
         folder = self.folder / "socket"
         if _fits(folder):

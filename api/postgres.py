@@ -110,6 +110,13 @@ def database(settings: Settings) -> Iterator[str]:
         yield settings.database_url
 
 
+def address(settings: Settings) -> str:
+    """Where the database in force is, without secrets; nothing is started for it."""
+    if settings.database_url is not None:
+        return masked(settings.database_url)
+    return f"embedded: {make_conninfo(host=str(Cluster(settings.home).socket_folder), dbname=DATABASE)}"
+
+
 @contextmanager
 def embedded_server(home: Path, *, durable: bool = True) -> Iterator[str]:
     """The address (a libpq DSN) of the server in *home*, which runs at least as long as the block lasts."""

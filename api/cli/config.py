@@ -20,9 +20,16 @@ def show_(as_json: Json = False) -> None:
 
     Example: counterfoil config show
     """
+    from msgspec.structs import replace
+
     from api.cli.session import settings
+    from api.postgres import address
     from api.settings import settings_in_force
 
-    found = settings_in_force(settings())
+    in_force = settings()
+    found = [
+        replace(one, value=address(in_force)) if one.name == "database_url" else one
+        for one in settings_in_force(in_force)
+    ]
     text = table([(one.name, one.value, one.source) for one in found], ("setting", "value", "from"))
     show(text, found, as_json=as_json)
