@@ -7,7 +7,9 @@ layout is no default beside the account's default. A document number is never ch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,22 +27,25 @@ from domain.tree import append as append_leaves
 from projections.control_totals import Totaller
 from snapshots.building import StreamBuilder
 from snapshots.checking import Checked, add_totals
-from snapshots.examination import ENVELOPE
+from snapshots.examination import ENVELOPE, Clash
 from snapshots.faults import Fault
 from snapshots.manifest import SNAPSHOT_FILES
 from snapshots.report import Matched
 
 CLASH = "restore.numbers-clash"
-Clash = tuple[str, str, str]
+Plan = Callable[[Any], Value]
 
+_DEFAULT = "default layout for "
 _SAME = {"item number": Kind.ITEM, "ledger_account number": Kind.LEDGER_ACCOUNT, "layout named": Kind.LAYOUT}
 _encode = msgspec.json.Encoder().encode
 
 
 class Adjustments(NamedTuple):
-    """Events that follow added entities into the account, and what the report says of them."""
+    """Events that follow added entities into the account, each made from the entity's state, and what the report says
+    of them.
+    """
 
-    events: dict[str, list[Value]]
+    events: dict[str, list[Plan]]
     matched: list[Matched]
     doubles: list[Matched]
 
@@ -59,25 +64,41 @@ def number_clashes(clashes: list[Clash]) -> list[Fault]:
 def adjustments(clashes: list[Clash], added: set[str]) -> Adjustments:
     """What is done about the clashes of entities that are *added*."""
     made = Adjustments({}, [], [])
-    merged = {id_ for key, id_, _ in clashes if _same_kind(key) is not None}
+    merged: set[str] = set()
     for key, id_, own in clashes:
-        if id_ not in added:
-            continue
         kind = _same_kind(key)
-        if kind is not None:
-            if not any(isinstance(event, Merged) for event in made.events.get(id_, ())):
-                made.events.setdefault(id_, []).append(Merged(into=EntityId(own)))
-                made.matched.append(Matched(kind=kind.value, id=id_, key=key, into=own))
-        elif key.startswith("default layout for ") and id_ not in merged:
-            changed = layouts.Changed(default_for=())
-            made.events.setdefault(id_, []).append(changed)
+        if kind is not None and id_ in added and id_ not in merged:
+            merged.add(id_)
+            made.events[id_] = [partial(_merged, EntityId(own))]
+            made.matched.append(Matched(kind=kind.value, id=id_, key=key, into=own))
+    taken: dict[str, set[str]] = {}
+    for key, id_, own in clashes:
+        if id_ not in added or id_ in merged:
+            continue
+        if key.startswith(_DEFAULT):
+            if id_ not in taken:
+                taken[id_] = set()
+                made.events[id_] = [partial(_without_defaults, taken[id_])]
+            taken[id_].add(key.removeprefix(_DEFAULT).partition("/")[0])
             made.matched.append(Matched(kind="layout", id=id_, key=key, into=own))
         elif key.startswith("customer number "):
-            made.events.setdefault(id_, []).append(customers.Changed(number=None))
+            made.events[id_] = [_without_number]
             made.matched.append(Matched(kind="customer", id=id_, key=key, into=own))
         elif key.startswith("customer with "):
             made.doubles.append(Matched(kind="customer", id=id_, key=key, into=own))
     return made
+
+
+def _merged(own: EntityId, _state: Any) -> Value:
+    return Merged(into=own)
+
+
+def _without_defaults(taken: set[str], state: Any) -> Value:
+    return layouts.Changed(default_for=tuple(kind for kind in state.default_for if kind not in taken))
+
+
+def _without_number(_state: Any) -> Value:
+    return customers.Changed(number=None)
 
 
 def _same_kind(key: str) -> Kind | None:
@@ -93,7 +114,7 @@ class AddedSink:
     def __init__(
         self,
         builder: StreamBuilder | None,
-        events: dict[str, list[Value]],
+        events: dict[str, list[Plan]],
         *,
         actor: Actor,
         at: datetime,
@@ -103,10 +124,15 @@ class AddedSink:
         self._actor = actor
         self._at = written_time(at)
         self._held: list[Checked] = []
+        self._last_at: dict[bytes, str] = dict.fromkeys((id_.encode() for id_ in events), "")
         self.adjusted = Totaller()
 
     def lines(self, first_position: int, envelopes: list[Any], leaves: list[bytes]) -> None:
         """Lines that are added, as they are."""
+        if self._last_at:
+            for parts in envelopes:
+                if parts[2] in self._last_at:
+                    self._last_at[parts[2]] = parts[5].decode()
         if self._builder is not None:
             self._builder.lines(first_position, envelopes, leaves)
 
@@ -123,7 +149,8 @@ class AddedSink:
         adjusted = []
         for entity in self._held:
             state = entity.state
-            for data in self._events[entity.id]:
+            for plan in self._events[entity.id]:
+                data = plan(state)
                 RULES[entity.kind].admit(state, data)
                 state = RULES[entity.kind].evolve(state, data, entity.id, state.version + 1)
                 written = self._line(entity, data, state.version)
@@ -145,7 +172,7 @@ class AddedSink:
             entity=entity.id,
             version=version,
             # Never before the entity's last event: a clock may go back, an entity's times do not.
-            at=self._at,
+            at=max(self._at, self._last_at[entity.id.encode()]),
             actor=self._actor.name,
             via="restore",
             data=encode_data(data),

@@ -7,6 +7,7 @@ numbers) comes out as keys, to be spooled and looked at again by target.
 
 from __future__ import annotations
 
+import re
 import zlib
 from array import array
 from collections.abc import Iterable
@@ -29,6 +30,12 @@ from snapshots.faults import Fault, Faults
 from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
 
 _encode = msgspec.json.Encoder().encode
+_ID_LENGTH = 36
+# Whose line it seems to be, where it is too broken to be read as JSON; no matter whether that is an id of ours.
+_NAMED = re.compile(
+    rb'\{(?:"type":"[a-z_.]{1,60}","type_version":\d{1,10},"entity"|"id"):'
+    rb'"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"'
+)
 
 
 class PartitionInput(NamedTuple):
@@ -108,7 +115,7 @@ def check_partition(given: PartitionInput) -> PartitionChecked:
     entities, faults = _check(given)
     across: dict[int, list[str]] = {}
     for entity in entities:
-        note_across(entity, given.partitions, across)
+        note_across(entity, given.partitions, across, faults)
     free = [entity for entity in entities if entity.id not in given.hold] if given.hold else entities
     totaller = Totaller()
     add_totals(totaller, free)
@@ -142,6 +149,11 @@ def _check(given: PartitionInput) -> tuple[list[Checked], Faults]:
             faults.add(fault)
     for id_, found in snapshots.items():
         if id_ not in faults.entities:
+            try:
+                check_json(found.raw)
+            except LineRefused as wrong:
+                faults.add(line_fault(found.file, found.line, found.raw, wrong))
+                continue
             reason = f"id: found {id_}, of which the timeline has no event; expected the events that lead to it"
             faults.add(_fault("archive.no-events", found.file, found.line, "id", id_, reason))
     return entities, faults
@@ -195,12 +207,12 @@ _TARGET_CODES = {kind: chr(65 + number) for number, kind in enumerate(KINDS)}
 _ANY_DOCUMENT = "".join(_TARGET_CODES[kind] for kind in Kind if kind.is_document)
 
 
-def note_across(entity: Checked, partitions: int, across: dict[int, list[str]]) -> None:
+def note_across(entity: Checked, partitions: int, across: dict[int, list[str]], faults: Faults) -> None:
     """Note what must be looked at together with other entities, by the partition where they meet.
 
-    Records end with a line feed. E: an entity that is there (id, kind, gone). R: a reference (target, source, source's
-    kind, draft, kinds that it may lead to). U, M: a key that must be unique, or by which things are taken for the same
-    (id, kind, key).
+    Records end with a line feed; a reference that would break them is a fault. E: an entity that is there (id, kind,
+    gone). R: a reference (target, source, source's kind, draft, kinds that it may lead to). U, M: a key that must be
+    unique, or by which things are taken for the same (id, kind, key).
     """
     mask = partitions - 1
     kind = _KIND_CODES[entity.kind]
@@ -214,8 +226,13 @@ def note_across(entity: Checked, partitions: int, across: dict[int, list[str]]) 
         if target in seen:
             continue
         seen.add(target)
+        if len(target) != _ID_LENGTH or "\n" in target:
+            reason = f"{entity.kind.value} {id_}: {field}: refers to {_shown(target)}; expected an id"
+            file = SNAPSHOT_FILES[entity.kind]
+            faults.add(_fault("archive.reference-unknown", file, None, field, id_, reason))
+            continue
         targets = "".join([_TARGET_CODES[one] for one in kinds]) if kinds else _ANY_DOCUMENT
-        record = f"R{target:<36}{id_}{kind}{draft}{targets} {field}\n"
+        record = f"R{target}{id_}{kind}{draft}{targets} {field}\n"
         across.setdefault(partition_of(target, mask), []).append(record)
     for letter, keys in (("U", unique_keys(entity.kind, entity.state)), ("M", match_keys(entity.kind, entity.state))):
         for key in keys:
@@ -271,12 +288,15 @@ def line_fault(file: str, line: int, raw: bytes, wrong: LineRefused) -> Fault:
 
 
 def _seeming_entity(raw: bytes) -> str | None:
+    named = _NAMED.match(raw)
+    if named is not None:
+        return named[1].decode()
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    named = value.get("entity", value.get("id")) if isinstance(value, dict) else None
-    return named if isinstance(named, str) and is_canonical(named) else None
+    found = value.get("entity", value.get("id")) if isinstance(value, dict) else None
+    return found if isinstance(found, str) and is_canonical(found) else None
 
 
 def _fold(events: Iterable[tuple[int, Event]], faults: Faults) -> dict[EntityId, tuple[int, Any]]:
@@ -326,12 +346,24 @@ def _snapshots(given: PartitionInput, faults: Faults) -> dict[EntityId, _Found]:
         file = SNAPSHOT_FILES[kind]
         for line, raw in zip(line_numbers, lines.split(b"\n")[:-1], strict=True):
             id_ = EntityId(raw[7:43].decode("ascii", "replace"))
+            if not is_canonical(id_):
+                faults.add(_why_no_snapshot(file, line, raw))
+                continue
             if id_ in found:
                 reason = f"id: found {id_} again, after {found[id_].file} line {found[id_].line:,}; expected it once"
                 faults.add(_fault("archive.snapshot-twice", file, line, "id", id_, reason))
                 continue
             found[id_] = _Found(file, line, kind, raw)
     return found
+
+
+def _why_no_snapshot(file: str, line: int, raw: bytes) -> Fault:
+    try:
+        check_json(raw)
+    except LineRefused as wrong:
+        return line_fault(file, line, raw, wrong)
+    found = repr(raw[:50].decode(errors="replace"))
+    return line_fault(file, line, raw, LineRefused("id", f"a line that begins with {found}", '{"id":"<UUID>", first'))
 
 
 def _compare(id_: EntityId, position: int, state: Any, line: bytes, found: _Found | None) -> Fault | None:

@@ -290,6 +290,20 @@ class FormatNewer(ArchiveError):
 
 
 @dataclass(eq=False)
+class LinesBroken(ArchiveError):
+    """A file of lines breaks off within one, or has one that is too long to be a line."""
+
+    code: ClassVar[str] = "archive.lines-broken"
+    file: str
+    line: int
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.file} line {self.line:,}: found {self.found}; expected {self.expected}"
+
+
+@dataclass(eq=False)
 class FileDiffers(ArchiveError):
     """A file of the archive is not the one that the manifest lists."""
 

@@ -31,7 +31,7 @@ from snapshots.checking import (
     line_fault,
     partition_of,
 )
-from snapshots.errors import FileDiffers
+from snapshots.errors import FileDiffers, LinesBroken
 from snapshots.faults import Fault, Faults
 from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
 from snapshots.spool import Spool
@@ -41,12 +41,16 @@ Progress = Callable[[str, int, int], None]
 
 # A partition's lines, their structs and states are some fifteen times its bytes: 1 MB comes to 15 MB.
 _PARTITION_BYTES = 1024 * 1024
+_USUAL_EVENT_BYTES = 500
 _MOST_PARTITIONS = 1024  # the last three hexadecimal digits of an id, which are random, tell them apart
 _WORKERS_FROM_BYTES = 48 * 1024 * 1024  # from here on two processes more are worth the 0.4 s that they take to start
+# A whole line, never the end of one: what a sink is handed is what the log hashes. It may still be refused later.
 ENVELOPE = re.compile(
-    rb'\{"type":"([a-z_]+\.[a-z_]+)","type_version":(\d{1,5}),"entity":"([0-9a-f-]{33}([0-9a-f]{3}))",'
-    rb'"version":(\d{1,10}),"at":"([0-9T:.Z-]{27})","actor":"([a-z0-9:-]{1,60})","via":"([a-z]{1,20})",'
-    rb'"data":(\{.*\})\}\n'
+    rb'^\{"type":"([a-z_]+\.[a-z_]+)","type_version":(\d{1,4}),'
+    rb'"entity":"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{9}([0-9a-f]{3}))",'
+    rb'"version":(\d{1,10}),"at":"([0-9T:.Z-]{27})","actor":"((?:person|system):[a-z0-9-]{1,40})","via":"([a-z]{1,20})",'
+    rb'"data":(\{.*\})\}\n',
+    re.MULTILINE,
 )
 
 
@@ -72,6 +76,10 @@ class Across(NamedTuple):
     match: list[str]
 
 
+# A key, the archive's entity that has it, and the account's.
+Clash = tuple[str, str, str]
+
+
 class Examination(NamedTuple):
     """What one pass found."""
 
@@ -82,14 +90,16 @@ class Examination(NamedTuple):
     totals: ControlTotals
     totaller: Totaller
     actors: dict[str, int]
-    clashes: list[tuple[str, str, str]]
+    clashes: list[Clash]
     refused: frozenset[str]
 
 
 class Examiner:
     """One pass over an archive, without the entities of *leave_out* and lines that belong to nobody.
 
-    *beside* are the entities of an account that it is added to, *base* is that account's log.
+    *beside* are the entities of an account that it is added to, *base* is that account's log. *added* are, once all
+    entities went by *look*, those that the account lacks; *refuse_clashes* says which keys that archive and account
+    have under different ids refuse an entity.
     """
 
     def __init__(
@@ -98,6 +108,9 @@ class Examiner:
         *,
         leave_out: Container[str] | None = None,
         beside: Iterable[Across] = (),
+        added: Container[str] = (),
+        refuse_clashes: Callable[[list[Clash]], list[Fault]] = lambda _: [],
+        partitions: int | None = None,
         base: Frontier = EMPTY,
         sink: Sink | None = None,
         copy_prefix: bytes | None = None,
@@ -110,6 +123,8 @@ class Examiner:
         self._leave_out: Container[str] = leave_out if leave_out is not None else ()
         self._leaves_out = leave_out is not None
         self._beside = beside
+        self._added = added
+        self._refuse_clashes = refuse_clashes
         self._base = base
         self._sink = sink
         self._copy_prefix = copy_prefix
@@ -118,14 +133,9 @@ class Examiner:
         self._progress = progress
         self._totaller = Totaller()
         self._actors: dict[bytes, int] = {}
-        self._clashes: list[tuple[str, str, str]] = []
-        self._partitions = _partitions(archive)
+        self._clashes: list[Clash] = []
+        self._partitions = partitions or partitions_for(archive)
         self._attached = {file.sha256 for file in archive.attachments()}
-
-    @property
-    def partitions(self) -> int:
-        """How many partitions the entities fall into, by the last two digits of their ids."""
-        return self._partitions
 
     def run(self) -> Examination:
         """Read the archive through. Raises ContainerFault or FileDiffers when a file is not the one listed."""
@@ -240,14 +250,14 @@ class Examiner:
             self._positions.add(partition, array("Q", positions[partition]).tobytes())
 
     def _blocks(self, file: str) -> Iterator[bytes]:
-        """A file's blocks of lines; a file that does not end as lines do is a fault, and ends there."""
+        """A file's blocks of lines. Raises LinesBroken where it is not made of lines: what follows cannot be told."""
         done = 0
         try:
             for block in self.archive.blocks(file):
                 done += block.count(b"\n")
                 yield block
         except LineRefused as wrong:
-            self.faults.add(line_fault(file, done + 1, b"", wrong))
+            raise LinesBroken(file, done + 1, wrong.found, wrong.expected) from None
 
     # Snapshots, in order of their files
 
@@ -344,48 +354,64 @@ class Examiner:
         refused = set(self.faults.entities)
         for partition in range(self._partitions):
             self._check_targets(self._across.read(partition).decode().split("\n")[:-1], refused)
+        for fault in self._refuse_clashes(self._clashes):
+            self.faults.add(fault)
+        refused |= self.faults.entities
         while self._spread(refused):
             pass
         return frozenset(refused)
 
     def _check_targets(self, records: list[str], refused: set[str]) -> None:
         there: dict[str, tuple[Kind, bool]] = {}
-        keys: dict[str, tuple[str, str]] = {}
+        own: dict[str, tuple[Kind, bool]] = {}
+        keys: dict[str, list[str]] = {}
         for record in records:
-            if record[0] in "Ee":
+            if record[0] == "E":
                 there[record[1:37]] = (KINDS[int(record[37:39])], record[39] == "1")
+            elif record[0] == "e":
+                own[record[1:37]] = (KINDS[int(record[37:39])], record[39] == "1")
             elif record[0] in "UuMm":
-                self._check_key(record, keys, refused)
+                keys.setdefault(record[39:], []).append(record)
+        for key, holders in keys.items():
+            if len(holders) > 1:
+                self._check_key(key, holders, refused)
         for record in records:
             if record[0] == "R":
-                target, source = record[1:37].rstrip(), record[37:73]
-                found = there.get(target)
-                codes, _, field = record[76:].partition(" ")
-                kinds = _kinds_of(codes)
-                if found is not None and found[0] in kinds and (record[75] == "1" or not found[1]):
-                    continue
-                if target in self.faults.entities or target in refused:
-                    continue  # its own fault says so; who refers to it goes with it
-                kind = KINDS[int(record[73:75])]
-                expected = " or ".join(one.value for one in kinds) if len(kinds) < 6 else "a document"
-                what = "which is not there" if found is None else f"which is {_what(found)}"
-                reason = f"{field}: refers to {target}, {what}; expected {expected} of the archive"
-                self._refuse("archive.reference-unknown", kind, source, reason, refused)
+                self._check_reference(record, there, own, refused)
 
-    def _check_key(self, record: str, keys: dict[str, tuple[str, str]], refused: set[str]) -> None:
-        id_, kind, key = record[1:37], KINDS[int(record[37:39])], record[39:]
-        first = keys.setdefault(key, (record[0], id_))
-        if first == (record[0], id_):
+    def _check_reference(
+        self, record: str, there: dict[str, tuple[Kind, bool]], own: dict[str, tuple[Kind, bool]], refused: set[str]
+    ) -> None:
+        target, source = record[1:37], record[37:73]
+        codes, _, field = record[76:].partition(" ")
+        kinds = _kinds_of(codes)
+
+        def fits(found: tuple[Kind, bool] | None) -> bool:
+            return found is not None and found[0] in kinds and (record[75] == "1" or not found[1])
+
+        found = own.get(target, there.get(target))
+        if fits(found) or (fits(there.get(target)) and source not in self._added):
+            return  # what is not added refers to nothing of the account
+        if target in self.faults.entities or target in refused:
+            return  # its own fault says so; who refers to it goes with it
+        kind = KINDS[int(record[73:75])]
+        expected = " or ".join(one.value for one in kinds) if len(kinds) < 6 else "a document"
+        what = "which is not there" if found is None else f"which is {_what(found)}"
+        where = "account" if target in own else "archive"
+        reason = f"{field}: refers to {target}, {what}; expected {expected} of the {where}"
+        self._refuse("archive.reference-unknown", kind, source, reason, refused)
+
+    def _check_key(self, key: str, holders: list[str], refused: set[str]) -> None:
+        """Who has *key*, in the archive and in the account beside it: once in each, if it must be unique."""
+        own = [record[1:37] for record in holders if record[0].islower()]
+        theirs = [record for record in holders if record[0].isupper()]
+        self._clashes += [(key, record[1:37], one) for record in theirs if record[1:37] not in own for one in own]
+        if len(theirs) < 2 or theirs[0][0] != "U":
             return
-        if first[0].islower() != record[0].islower():
-            added, own = (id_, first[1]) if record[0].isupper() else (first[1], id_)
-            if added != own:
-                self._clashes.append((key, added, own))
-            return
-        if record[0] == "U":
-            reason = f"{key}: {id_} has it, and so has {first[1]}; expected it once"
-            self._refuse("archive.key-twice", kind, id_, reason, refused)
-            refused.add(first[1])
+        for at, record in enumerate(theirs):
+            id_, another = record[1:37], theirs[0 if at else 1][1:37]
+            reason = f"{key}: {id_} has it, and so has {another}; expected it once"
+            self._refuse("archive.key-twice", KINDS[int(record[37:39])], id_, reason, refused)
 
     def _refuse(self, code: str, kind: Kind, id_: str, reason: str, refused: set[str]) -> None:
         refused.add(id_)
@@ -398,9 +424,9 @@ class Examiner:
         before = len(refused)
         for partition in range(self._partitions):
             for record in self._across.read(partition).decode().split("\n")[:-1]:
-                if record[0] == "R" and record[1:37].rstrip() in refused and record[37:73] not in refused:
+                if record[0] == "R" and record[1:37] in refused and record[37:73] not in refused:
                     kind, source = KINDS[int(record[73:75])], record[37:73]
-                    reason = f"refers to {record[1:37].rstrip()}, which is left out"
+                    reason = f"refers to {record[1:37]}, which is left out"
                     self._refuse("archive.reference-left-out", kind, source, reason, refused)
         return len(refused) > before
 
@@ -416,8 +442,9 @@ def _size(archive: Archive) -> int:
     return sum(archive.listed(name).bytes for name in (TIMELINE, *SNAPSHOT_FILES.values()))
 
 
-def _partitions(archive: Archive) -> int:
-    size = _size(archive)
+def partitions_for(archive: Archive, *, events_beside: int = 0) -> int:
+    """Into how many partitions the entities of an archive fall, and those of an account of so many events."""
+    size = max(_size(archive), events_beside * _USUAL_EVENT_BYTES)
     wanted = 1
     while wanted * _PARTITION_BYTES < size and wanted < _MOST_PARTITIONS:
         wanted *= 2

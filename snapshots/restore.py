@@ -33,14 +33,15 @@ from snapshots.archive import Archive, open_archive
 from snapshots.building import StreamBuilder, begin_stream, builder, sweep_abandoned
 from snapshots.comparison import Comparison, Target, people_linked, settings_that_differ
 from snapshots.container import Limits
-from snapshots.examination import Examination, Examiner, Progress
-from snapshots.faults import Faults
+from snapshots.examination import Clash, Examination, Examiner, Progress, partitions_for
+from snapshots.faults import Fault, Faults
 from snapshots.manifest import ATTACHMENTS
 from snapshots.report import MOST_LISTED, Mode, OnErrors, RestoreReport
 from snapshots.spool import Spool
-from snapshots.swap import Fresh, Live, insert_segment, read_live, swap
+from snapshots.swap import Fresh, Live, MovedOn, insert_segment, read_live, swap
 
 SQL = statements("snapshots", "restore.sql")
+_CATCH_UPS = 5  # times that an addition begins again, beside people who go on working, before it is refused
 
 
 @dataclass(eq=False)
@@ -173,9 +174,20 @@ class _Restore:
     def run(self) -> RestoreReport:
         """Restore or rehearse."""
         sweep_abandoned(self._database, self._access.account)
+        for _ in range(_CATCH_UPS):
+            try:
+                return self._run_once()
+            except ChangedMeanwhile:
+                if self._choices.mode == "overwrite":
+                    raise
+        return self._run_once()
+
+    def _run_once(self) -> RestoreReport:
+        self._first_faults = Faults()
         with self._database.transaction(self._access.account, snapshot=True) as connection:
             live = read_live(connection, self._access.account)
-        with Spool(Examiner(self._archive).partitions) as spool:
+        self._partitions = partitions_for(self._archive, events_beside=live.position)
+        with Spool(self._partitions) as spool:
             target = Target(self._access.account, live.stream, live.position, live.control, spool)
             target.read(self._database, with_keys=self._choices.mode == "add")
             if self._choices.mode == "add":
@@ -194,13 +206,20 @@ class _Restore:
         return self._overwrite_without(self._last.refused, live, target)
 
     def _overwrite_without(self, leave_out: frozenset[str] | None, live: Live, target: Target) -> RestoreReport:
+        try:
+            return self._build_over(leave_out, live, target)
+        except (psycopg.DataError, psycopg.IntegrityError):
+            # The server refuses some faulty lines before their check comes round; the check says what is wrong.
+            comparison = Comparison(target, adding=False, today=self._today(live))
+            found = self._examine(leave_out=leave_out, look=comparison.look)
+            self._judge(leave_out, live, target, comparison, found)
+            raise
+
+    def _build_over(self, leave_out: frozenset[str] | None, live: Live, target: Target) -> RestoreReport:
         comparison = Comparison(target, adding=False, today=self._today(live))
         with self._fresh_stream() as fresh:
             found = self._examine(leave_out=leave_out, sink=fresh, fresh=fresh, look=comparison.look)
-            report = self._report(live, target, comparison, found, result=found.totals)
-            if leave_out is None or found.faults.entities - leave_out:
-                self._last = found
-                self._refuse_if_faulty(report, found)
+            report = self._judge(leave_out, live, target, comparison, found)
             self._refuse_if_closed(report)
             if fresh is None:
                 return report
@@ -208,31 +227,50 @@ class _Restore:
             built = Fresh(fresh.stream, found.frontier, fresh.sent_events, fresh.sent_entities)
             return self._swap(live, built, report, segment=(1, "restore"))
 
-    # Add: a first pass finds what the account lacks and what clashes; a second builds on a copy of the live stream
+    def _judge(
+        self,
+        leave_out: frozenset[str] | None,
+        live: Live,
+        target: Target,
+        comparison: Comparison,
+        found: Examination,
+    ) -> RestoreReport:
+        """The report on a pass. Raises ArchiveFaulty for faults in what was not left out already."""
+        report = self._report(live, target, comparison, found, result=found.totals)
+        if leave_out is None or found.faults.entities - leave_out:
+            self._last = found
+            self._refuse_if_faulty(report, found)
+        return report
+
+    # Add: one pass finds what the account lacks and what clashes (with faults and "skip" another, without them); the
+    # last builds on a copy of the live stream. When people worked meanwhile it begins again, from where they are.
 
     def _add(self, live: Live, target: Target) -> RestoreReport:
-        comparison = Comparison(target, adding=True, today=self._today(live))
-        found = self._examine(beside=target, look=comparison.look)
-        clashes = [clash for clash in found.clashes if clash[1] in comparison.added]
-        for fault in number_clashes(clashes):
-            found.faults.add(fault)
-        refused = found.refused | {fault.entity for fault in number_clashes(clashes) if fault.entity}
-        if refused:
-            again = self._examine(beside=target, leave_out=refused)
-            refused |= again.refused
-            found.faults.add_all(again.faults)
+        comparison, found = self._look_at_added(None, live, target)
         self._first_faults = found.faults
-        report = self._report(live, target, comparison, found, result=target.totals)
-        if found.faults.count and self._choices.errors == "abort":
-            self._refuse_if_faulty(report, found)
-        comparison.added -= refused
-        changes = adjustments(clashes, comparison.added)
-        report = _replace(report, matched=tuple(changes.matched[:MOST_LISTED]), likely_doubles=tuple(changes.doubles))
+        self._last = found
+        if found.faults.count:
+            if self._choices.errors == "abort":
+                self._refuse_if_faulty(self._report(live, target, comparison, found, result=target.totals), found)
+            comparison, found = self._look_at_added(found.refused, live, target)
+        changes = adjustments(found.clashes, comparison.added)
+        report = _replace(
+            self._report(live, target, comparison, found, result=target.totals),
+            matched=tuple(changes.matched[:MOST_LISTED]),
+            likely_doubles=tuple(changes.doubles[:MOST_LISTED]),
+        )
         self._refuse_if_closed(report)
         if not comparison.added:
-            return _replace(report, outcome="nothing_to_add", totals_result=target.totals, differences=())
+            return _replace(
+                report,
+                outcome="nothing_to_add",
+                events=live.position,
+                root=live.frontier.root().hex(),
+                people=(),
+                differences=(),
+            )
         with self._fresh_stream() as fresh:
-            base = self._carry(live, fresh)
+            base = self._carry(live, fresh, report)
             sink = AddedSink(fresh, changes.events, actor=self._actor, at=self._at)
             held = frozenset(changes.events)
             second = self._examine(leave_out=_AllBut(comparison.added), base=base, sink=sink, fresh=fresh, hold=held)
@@ -244,7 +282,7 @@ class _Restore:
                 report,
                 events=frontier.size,
                 root=frontier.root().hex(),
-                skipped=len(refused),
+                people=people_linked(second.actors, self._archive.manifest, live.control, self._person),
                 totals_result=result,
                 differences=tuple(differences(target.totals, result)),
             )
@@ -255,13 +293,35 @@ class _Restore:
             built = Fresh(fresh.stream, frontier, *sent)
             return self._swap(live, built, report, segment=(live.position + 1, "add"))
 
-    def _carry(self, live: Live, fresh: StreamBuilder | None) -> Frontier:
+    def _look_at_added(
+        self, leave_out: frozenset[str] | None, live: Live, target: Target
+    ) -> tuple[Comparison, Examination]:
+        """What the account lacks, without *leave_out*, and what of it clashes with what the account has."""
+        comparison = Comparison(target, adding=True, today=self._today(live))
+
+        def refuse(clashes: list[Clash]) -> list[Fault]:
+            return number_clashes([clash for clash in clashes if clash[1] in comparison.added])
+
+        found = self._examine(
+            leave_out=leave_out,
+            beside=target,
+            added=comparison.added,
+            refuse_clashes=refuse,
+            look=comparison.look,
+        )
+        return comparison, found
+
+    def _carry(self, live: Live, fresh: StreamBuilder | None, report: RestoreReport) -> Frontier:
         """Copy the live stream, as it was seen, into the fresh one. The log to go on from."""
         if fresh is None:
             return live.frontier
         key = {"account": self._access.account, "stream": fresh.stream, "live": live.stream, "head": live.position}
         with self._database.transaction(self._access.account) as connection:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            now = read_live(connection, self._access.account)
+            if (now.stream, now.position) != (live.stream, live.position):
+                swapped = now.stream != live.stream
+                raise _changed(report, MovedOn(0 if swapped else now.position - live.position, swapped=swapped))
             for statement in ("carry_events", "carry_entities", "carry_segments", "carry_attributions"):
                 connection.execute(SQL[statement], key)
         return live.frontier
@@ -282,6 +342,8 @@ class _Restore:
         *,
         leave_out: Container[str] | None = None,
         beside: Target | None = None,
+        added: Container[str] = (),
+        refuse_clashes: Callable[[list[Clash]], list[Fault]] = lambda _: [],
         base: Frontier = EMPTY,
         sink: Any = None,
         fresh: StreamBuilder | None = None,
@@ -292,6 +354,9 @@ class _Restore:
             self._archive,
             leave_out=leave_out,
             beside=beside.across() if beside is not None else (),
+            added=added,
+            refuse_clashes=refuse_clashes,
+            partitions=self._partitions,
             base=base,
             sink=sink,
             copy_prefix=fresh.copy_prefix if fresh is not None else None,
@@ -334,7 +399,7 @@ class _Restore:
             numbers_kept=comparison.numbers_kept() if overwrites else (),
             faults=tuple(faults.listed),
             faults_count=faults.count,
-            skipped=len(self._last.refused) if self._first_faults.count and overwrites else 0,
+            skipped=len(self._last.refused) if self._first_faults.count else 0,
             totals_account=target.totals,
             totals_archive=manifest.control_totals,
             totals_result=result,
@@ -409,10 +474,8 @@ class _Restore:
                 finish=finish,
                 record=record,
             )
-        except RestoreError as wrong:
-            moved = getattr(wrong, "events", 0)
-            refused = _replace(report, outcome="refused", code=wrong.code, reason=str(wrong), changed_meanwhile=moved)
-            raise ChangedMeanwhile(refused) from wrong
+        except MovedOn as wrong:
+            raise _changed(report, wrong) from wrong
         return _replace(report, outcome="restored", live_stream=fresh.stream, retired_stream=live.stream)
 
     def _keep_attachments(self, connection: Connection[Row]) -> None:
@@ -432,6 +495,12 @@ class _AllBut:
 
     def __contains__(self, id_: object) -> bool:
         return id_ not in self._ids
+
+
+def _changed(report: RestoreReport, moved: MovedOn) -> ChangedMeanwhile:
+    return ChangedMeanwhile(
+        _replace(report, outcome="refused", code=moved.code, reason=str(moved), changed_meanwhile=moved.events)
+    )
 
 
 def _replace(report: RestoreReport, **changes: Any) -> RestoreReport:

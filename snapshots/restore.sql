@@ -45,7 +45,7 @@ COPY entities (account_id, stream_id, entity_id, version, position, deleted, kin
 -- The events of the live stream, as they are, into the fresh one.
 INSERT INTO events (account_id, stream_id, position, entity_id, version, type, type_version, at, actor, via, data, leaf)
 SELECT account_id, %(stream)s, position, entity_id, version, type, type_version, at, actor, via, data, leaf FROM events
-WHERE account_id = %(account)s AND stream_id = %(live)s;
+WHERE account_id = %(account)s AND stream_id = %(live)s AND position <= %(head)s;
 
 -- name: carry_entities
 INSERT INTO entities (account_id, stream_id, entity_id, version, position, deleted, kind, number, state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -86,8 +85,7 @@ class Books:
 
     def restore(self, archive: bytes | BinaryIO, **choices: Any) -> RestoreReport:
         """The report of a restore into this account."""
-        file = io.BytesIO(archive) if isinstance(archive, bytes) else archive
-        with _named(file) as opened:
+        with as_file(archive if isinstance(archive, bytes) else archive.read()) as opened:
             return restore_archive(self.application, self.access, self.actor, opened, choices=Choices(**choices))
 
     def rows(self) -> dict[str, list[Any]]:
@@ -100,9 +98,9 @@ class Books:
         return found
 
 
-def _named(file: BinaryIO) -> BinaryIO:
+def as_file(archive: bytes) -> BinaryIO:
     """The archive as a file that has a descriptor, as every door takes it."""
     made = tempfile.TemporaryFile()  # noqa: SIM115 - closed by who takes it
-    made.write(file.read())
+    made.write(archive)
     made.seek(0)
     return made
