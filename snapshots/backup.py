@@ -58,8 +58,8 @@ SQL = statements("snapshots", "backup.sql")
 SNAPSHOTS_A_BLOCK = 1_000
 LINES_A_BLOCK = 2_000  # 0.8 MB of usual lines: larger blocks gained nothing
 ATTACHMENT_PIECE_BYTES = 4 * 1024 * 1024
-# A file of lines that may come to 4 GiB needs ZIP64 from its header on; a line is 1 MiB at most, usually 500 bytes.
-_MAY_BE_LARGE_FROM = 1_000_000
+# A file of lines that may come to 4 GiB needs ZIP64 from its header on; a line is 1 MiB at most.
+_MAY_BE_LARGE_FROM = 4_000
 
 Progress = Callable[[str, int, int], None]
 
@@ -260,18 +260,15 @@ class _Source:
             yield lines + b"\n", last - after
 
     def attached(self) -> list[str]:
-        """The SHA-256 of each file that the timeline names."""
+        """The SHA-256 of each file that the timeline names and that is here: one taken off elsewhere may not be."""
         return [sha256 for (sha256,) in self._rows("read_attached")]
 
     def attachment(self, sha256: str) -> Iterator[bytes]:
-        """The bytes of an attached file, in pieces; none when it is not there."""
+        """The bytes of an attached file, in pieces."""
         start, size = 1, 1
         while start <= size:
             key = bytes.fromhex(sha256)
-            rows = self._rows("read_attachment", sha256=key, start=start, length=ATTACHMENT_PIECE_BYTES)
-            if not rows:
-                return
-            piece, size = rows[0]
+            piece, size = self._rows("read_attachment", sha256=key, start=start, length=ATTACHMENT_PIECE_BYTES)[0]
             start += len(piece)
             yield piece
 

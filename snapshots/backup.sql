@@ -39,9 +39,10 @@ FROM (SELECT event_line_1(type, type_version, entity_id, version, at, actor, via
       ORDER BY position) AS block;
 
 -- name: read_attached
--- The files that the timeline names. Reads the account's events by position once.
-SELECT DISTINCT data::json ->> 'sha256' FROM events
-WHERE account_id = %(account)s AND stream_id = %(stream)s AND type LIKE '%%.attachment_added' ORDER BY 1;
+-- The files that the timeline names and the account has. Reads the account's events by position once.
+SELECT DISTINCT encode(a.sha256, 'hex') FROM events e
+JOIN attachments a ON a.account_id = e.account_id AND a.sha256 = decode(e.data::json ->> 'sha256', 'hex')
+WHERE e.account_id = %(account)s AND e.stream_id = %(stream)s AND e.type LIKE '%%.attachment_added' ORDER BY 1;
 
 -- name: read_attachment
 -- A piece of an attached file, counted from byte 1. Key: attachments_pkey.

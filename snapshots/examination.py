@@ -149,6 +149,8 @@ class Examiner:
             self._numbers = {kind: stack.enter_context(Spool(self._partitions)) for kind in self._snapshots}
             self._across = stack.enter_context(Spool(self._partitions))
             frontier = self._read_timeline()
+            # Of an entity with a line that is none, what the other lines lack by it is no further fault.
+            self._broken = frozenset(self.faults.entities)
             for kind in SNAPSHOT_FILES:
                 self._read_snapshots(kind)
             self._read_attachments()
@@ -311,7 +313,7 @@ class Examiner:
             )
 
     def _take(self, partition: int, checked: PartitionChecked) -> None:
-        self.faults.add_all(checked.faults)
+        self.faults.add_all(checked.faults, but_of=self._broken)
         self._totaller.merge(checked.totaller)
         for target, records in checked.across.items():
             self._across.add(target, records)

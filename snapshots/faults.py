@@ -41,9 +41,10 @@ class Faults:
         else:
             self.unattributed += 1
 
-    def add_all(self, other: Faults) -> None:
-        """Note all faults of *other* as well."""
-        self.count += other.count
+    def add_all(self, other: Faults, *, but_of: frozenset[str] = frozenset()) -> None:
+        """Note all faults of *other* as well, but those of the entities *but_of*, of which a fault is known."""
+        kept = [fault for fault in other.listed if fault.entity not in but_of] if but_of else other.listed
+        self.count += other.count - (len(other.listed) - len(kept))
         self.unattributed += other.unattributed
         self.entities |= other.entities
-        self.listed += other.listed[: MOST_IN_FULL - len(self.listed)]
+        self.listed += kept[: MOST_IN_FULL - len(self.listed)]

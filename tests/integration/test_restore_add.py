@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from domain import commands
+from domain.application import Actor
 from domain.kinds import Kind
 from projections.rebuild import rebuild
 from projections.timeline import Filter, read_timeline
-from snapshots.restore import NumbersClash
+from snapshots import swap
+from snapshots.examination import Examiner
+from snapshots.inspection import inspect_archive
+from snapshots.restore import ArchiveFaulty, ChangedMeanwhile, NumbersClash
 from tests.fixtures.accounts import OpenAccount
-from tests.integration.restoring import LINE, Books
+from tests.fixtures.archives import Edited
+from tests.integration.restoring import LINE, Books, as_file
 
 VAT = {"category": "S", "rate": "21"}
 
@@ -211,3 +217,188 @@ def test_a_rehearsal_of_adding_changes_nothing_and_says_the_same(books: Books, o
     restored = other.restore(archive, mode="add")
     assert rehearsed.totals_result == restored.totals_result
     assert rehearsed.changes == restored.changes
+
+
+def test_what_was_deleted_here_does_not_come_back_and_refuses_nothing(books: Books, tmp_path: Path) -> None:
+    customer = books.customer("Gone")
+    draft = books.make(Kind.INVOICE, customer=customer, lines=[LINE])
+    quote = books.issued(customer, Kind.QUOTE)
+    archive = books.backup(tmp_path)
+    books.run(lambda work: commands.delete(work, Kind.INVOICE, draft))
+    other = books.customer("Still here")
+    books.run(lambda work: commands.merge(work, Kind.CUSTOMER, customer, other))
+    before = books.rows()
+
+    report = books.restore(archive, mode="add")
+
+    assert report.outcome == "nothing_to_add"
+    assert report.faults == ()
+    assert report.people == ()
+    assert report.events == 7
+    assert books.rows() == before
+    assert books.state(Kind.QUOTE, quote).customer == customer
+
+
+def test_what_is_skipped_counts_nowhere_but_among_the_skipped(books: Books, other: Books, tmp_path: Path) -> None:
+    customer = books.customer()
+    first, second = (books.issued(customer) for _ in range(2))
+    note = books.run(lambda work: commands.credit(work, first))
+    other.issued(other.customer())
+
+    report = other.restore(books.backup(tmp_path), mode="add", errors="skip")
+
+    created = {one.kind: one.created for one in report.changes if one.created}
+    assert created == {"customer": 1, "invoice": 1}
+    assert {one.id for one in report.entities} == {customer, second}
+    assert report.skipped == 2
+    assert [(fault.code, fault.entity) for fault in report.faults] == [
+        ("restore.numbers-clash", first),
+        ("archive.reference-left-out", note),
+    ]
+    assert report.faults_count == 2
+    assert is_sound(other)
+
+
+def test_a_faulty_line_is_told_once_in_the_words_of_an_overwriting_restore(
+    books: Books, other: Books, tmp_path: Path
+) -> None:
+    jan = books.customer("Jan")
+    books.issued(jan)
+    books.customer("Piet")
+    archive = Edited(books.backup(tmp_path))
+    archive.change_line("timeline.jsonl", b'"name":"Jan"', lambda line: line[:-1])
+    archive.put_lines("timeline.jsonl", [*archive.lines("timeline.jsonl"), b"what is this?"])
+
+    added = other.restore(archive.zipped(), mode="add", errors="skip")
+    overwritten = other.restore(archive.zipped(), errors="skip")
+
+    assert added.faults == overwritten.faults
+    assert (added.faults_count, added.skipped) == (overwritten.faults_count, overwritten.skipped) == (3, 2)
+    with pytest.raises(ArchiveFaulty) as refused:
+        other.restore(archive.zipped(), mode="add")
+    assert refused.value.report.faults == added.faults
+
+
+def test_an_invoice_added_beside_others_carries_its_series_on(books: Books, other: Books, tmp_path: Path) -> None:
+    customer = books.customer()
+    kept = [books.issued(customer) for _ in range(3)]
+    other.issued(other.customer())
+    other.clock.now = books.clock.now
+
+    other.restore(books.backup(tmp_path), mode="add", errors="skip")
+
+    issued = other.state(Kind.INVOICE, other.issued(other.customer()))
+    assert issued.number == f"{other.clock.now.year}-00004"
+    assert books.state(Kind.INVOICE, kept[2]).number.endswith("-00003")
+
+
+def test_each_of_several_likely_doubles_is_listed(books: Books, other: Books, tmp_path: Path) -> None:
+    party = {"name": "Klant", "vat_identifier": "BE0417497106"}
+    theirs = [books.make(Kind.CUSTOMER, party=party) for _ in range(2)]
+    mine = other.make(Kind.CUSTOMER, party=party)
+
+    report = other.restore(books.backup(tmp_path), mode="add")
+
+    assert sorted((one.id, one.into) for one in report.likely_doubles) == sorted((one, mine) for one in theirs)
+
+
+def test_a_layout_keeps_the_defaults_that_the_account_has_no_layout_for(
+    books: Books, other: Books, tmp_path: Path
+) -> None:
+    kinds = ["invoice", "quote", "receipt"]
+    layout = {"document_kinds": kinds, "language": "nl", "template": {}}
+    theirs = books.make(Kind.LAYOUT, name="Theirs", default_for=kinds, **layout)
+    other.make(Kind.LAYOUT, name="Mine", default_for=["invoice", "quote"], **layout)
+
+    other.restore(books.backup(tmp_path), mode="add")
+
+    assert other.state(Kind.LAYOUT, theirs).default_for == ("receipt",)
+    assert other.state(Kind.LAYOUT, theirs).version == 2
+    assert is_sound(other)
+
+
+def test_an_added_entitys_times_do_not_go_back_where_its_own_clock_was_ahead(
+    books: Books, other: Books, tmp_path: Path
+) -> None:
+    books.clock.now += timedelta(days=3)
+    item = books.make(Kind.ITEM, number="B-1", name="Bell", net_price="10.00", vat=VAT)
+    other.make(Kind.ITEM, number="B-1", name="Bell", net_price="10.00", vat=VAT)
+
+    other.restore(books.backup(tmp_path), mode="add")
+
+    assert other.state(Kind.ITEM, item).merged_into
+    assert inspect_archive(as_file(other.backup(tmp_path))).is_sound
+
+
+def test_archived_things_are_matched_too(books: Books, other: Books, tmp_path: Path) -> None:
+    for one in (books, other):
+        item = one.make(Kind.ITEM, number="B-1", name="Bell", net_price="10.00", vat=VAT)
+        customer = one.customer(number="7")
+        one.run(lambda work, item=item: commands.archive(work, Kind.ITEM, item))
+        one.run(lambda work, customer=customer: commands.archive(work, Kind.CUSTOMER, customer))
+
+    report = other.restore(books.backup(tmp_path), mode="add")
+
+    assert [one.kind for one in report.matched] == ["item", "customer"]
+    assert is_sound(other)
+
+
+def test_an_addition_catches_up_with_somebody_who_works_meanwhile(
+    books: Books, other: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = books.customer("Theirs")
+    archive = books.backup(tmp_path)
+    real = swap.swap
+    made: list[str] = []
+
+    def write_then_swap(*args: Any, **kwargs: Any) -> None:
+        if not made:
+            made.append(other.customer("Just now"))
+        real(*args, **kwargs)
+
+    monkeypatch.setattr("snapshots.restore.swap", write_then_swap)
+
+    report = other.restore(archive, mode="add")
+
+    assert report.outcome == "restored"
+    assert set(states(other)) == {theirs, made[0]}
+    assert is_sound(other)
+
+
+def test_an_addition_beside_somebody_who_never_rests_is_refused_and_loses_nothing(
+    books: Books, other: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.customer("Theirs")
+    archive = books.backup(tmp_path)
+    real = Examiner.run
+    made: list[str] = []
+
+    def write_then_run(self: Examiner) -> Any:
+        made.append(other.customer("Just now"))
+        return real(self)
+
+    monkeypatch.setattr(Examiner, "run", write_then_run)
+
+    with pytest.raises(ChangedMeanwhile):
+        other.restore(archive, mode="add")
+
+    assert set(states(other)) == set(made)
+    assert is_sound(other)
+
+
+def test_only_added_events_are_counted_and_linked(books: Books, tmp_path: Path) -> None:
+    editor = next(member for member in books.access.control.members if member.role == "editor")
+    books.run(
+        lambda work: commands.create(work, Kind.CUSTOMER, {"party": {"name": "Bo's"}}),
+        Actor.person(editor.person, "api"),
+    )
+    earlier = books.backup(tmp_path)
+    mine = books.customer("An's")
+    later = books.backup(tmp_path)
+    books.restore(earlier)
+
+    report = books.restore(later, mode="add")
+
+    assert [(person.person, person.events) for person in report.people] == [(books.person, 1)]
+    assert mine in states(books)
+    assert is_sound(books)
