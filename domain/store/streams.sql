@@ -48,13 +48,20 @@ SELECT state FROM entities
 WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND NOT deleted;
 
 -- name: find_segment
--- How an entity's last event came into the stream. Keys: entities_pkey, segments_pkey backwards.
-SELECT g.came_by, g.came_at FROM entities e
+-- How the last of an entity's events that came from elsewhere came into the stream, unless it was resumed since.
+-- Keys: events_version_key, segments_pkey backwards.
+SELECT g.came_by, g.came_at FROM events e
 CROSS JOIN LATERAL (
     SELECT s.came_by, s.came_at FROM segments s
     WHERE s.account_id = e.account_id AND s.stream_id = e.stream_id AND s.first_position <= e.position
     ORDER BY s.first_position DESC LIMIT 1) AS g
-WHERE e.account_id = %(account)s AND e.stream_id = %(stream)s AND e.entity_id = %(entity)s;
+WHERE e.account_id = %(account)s AND e.stream_id = %(stream)s AND e.entity_id = %(entity)s
+  AND g.came_by <> 'recorded'
+  AND NOT EXISTS (
+    SELECT 1 FROM events r
+    WHERE r.account_id = e.account_id AND r.stream_id = e.stream_id AND r.entity_id = e.entity_id
+      AND r.version > e.version AND r.type = 'subscription.resumed')
+ORDER BY e.version DESC LIMIT 1;
 
 -- name: insert_attachment
 INSERT INTO attachments (account_id, sha256, bytes) VALUES (%(account)s, %(sha256)s, %(bytes)s)
