@@ -15,7 +15,7 @@ from psycopg import Connection
 
 from domain import control as c
 from domain.application import Actor, Application, record_control
-from domain.entity import FieldRefused
+from domain.entity import FieldRefused, converted
 from domain.errors import AccessError
 from domain.events import Via
 from domain.ids import AccountId, PersonId, new_id
@@ -54,18 +54,6 @@ class PersonUnknown(AccessError):
 
     def __str__(self) -> str:
         return f"nobody is known as {self.email!r}; whoever opens an account, or is added to one, is"
-
-
-@dataclass(eq=False)
-class RoleLacking(AccessError):
-    """The person's role in the account does not allow it."""
-
-    code: ClassVar[str] = "access.role-lacking"
-    what: str
-    role: str
-
-    def __str__(self) -> str:
-        return f"{self.what} is for owners and administrators; you are {self.role}"
 
 
 def check_email(email: str) -> str:
@@ -147,17 +135,20 @@ def _access(row: Row) -> Access:
 def require_administrator(access: Access, what: str) -> None:
     """That who has *access* may administer the account. Raises RoleLacking, naming *what* they wanted to do."""
     if access.role not in (c.Role.OWNER, c.Role.ADMINISTRATOR):
-        raise RoleLacking(what, access.role.value)
+        raise c.RoleLacking(what, access.role.value, "owners and administrators")
 
 
 def open_account(
     application: Application, name: str, owner: Person, settings: c.SettingsFields, *, via: Via, slug: str | None = None
 ) -> Access:
-    """Open an account that *owner* owns. Its slug is made from *name*, with a number when that is taken."""
+    """Open an account that *owner* owns. Its slug is made from *name*, with a number when that is taken.
+
+    Raises FieldRefused.
+    """
     at = application.clock()
     account = AccountId(new_id(at))
     actor = Actor.person(owner.id, via)
-    opened = msgspec.convert({"name": name.strip(), "settings": settings}, c.Opened, from_attributes=True)
+    opened = converted({"name": name.strip(), "settings": settings}, c.Opened, from_attributes=True)
     c.admit(c.open_account(opened, account, at), opened)
     granted = c.AccessGranted(person=owner.id, name=owner.name, email=owner.email, role=c.Role.OWNER)
     with application.database.transaction(account) as connection:

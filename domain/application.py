@@ -30,6 +30,7 @@ from domain.rules import RULES
 from domain.store.database import Database, Row, set_account
 from domain.store.streams import (
     SQL,
+    AccountUnknown,
     Batch,
     EntityRow,
     EventRow,
@@ -196,6 +197,7 @@ class Application:
         result = decision.command(work)
         if not work.decided:
             return Outcome(result, head.stream, head.position)
+        _check_writes(account, control, decision.actor)
         _keep_attachments(connection, account, work.attachments, locked=lock)
         batch, leaves = _batch(work, head, decision.actor, now)
         frontier = append_leaves(head.frontier, leaves)
@@ -245,6 +247,19 @@ class Application:
                 SQL["read_attachment"], {"account": account, "sha256": bytes.fromhex(sha256)}
             ).fetchone()
         return row[0] if row else None
+
+
+def _check_writes(account: AccountId, control: Control, actor: Actor) -> None:
+    """That a person who acts is a member who may do more than look. The append proves that they still are.
+
+    Raises AccountUnknown, as for whoever never was a member, and RoleLacking.
+    """
+    if not actor.name.startswith("person:"):
+        return
+    member = control.member(PersonId(actor.name.removeprefix("person:")))
+    if member is None:
+        raise AccountUnknown(account)
+    c.check_writes(member.role, "changing the account")
 
 
 def record_control(

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from domain import layouts, subscriptions
@@ -23,7 +22,7 @@ from domain.decimals import ZERO
 from domain.documents import events as e
 from domain.documents.document import Document, DocumentState
 from domain.documents.fields import Attachment, DerivedFrom, DocumentFields, Payment, PrecedingInvoice
-from domain.entity import Archived, Deleted, FieldRefused, Merged, NotPossible, Unarchived, changed_fields
+from domain.entity import Archived, Deleted, FieldRefused, Merged, NotPossible, Unarchived, changed_fields, converted
 from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.lines import Line, Period, with_net_amounts
@@ -38,12 +37,7 @@ TYPE_CODES = {Kind.INVOICE: "380", Kind.CREDIT_NOTE: "381"}
 
 def read_fields(kind: Kind, fact: str, fields: Mapping[str, Any]) -> Any:
     """The data of an event of *kind* from plain *fields*, as JSON carries them. Raises FieldRefused."""
-    try:
-        return msgspec.convert(dict(fields), RULES[kind].events[fact], strict=True)
-    except msgspec.ValidationError as wrong:
-        reason, _, path = str(wrong).partition(" - at `")
-        field = path.rstrip("`").removeprefix("$").removeprefix(".")
-        raise FieldRefused(field or "the body", reason[:200], "a value as the documentation says") from None
+    return converted(dict(fields), RULES[kind].events[fact])
 
 
 def create(work: Work, kind: Kind, fields: Mapping[str, Any]) -> EntityId:
@@ -212,7 +206,7 @@ def issue(
     on = issue_date or draft.issue_date or work.today
     work.check_open(on)
     number = work.next_number(kind, on)
-    taken = msgspec.convert([dict(payment) for payment in payments], tuple[Payment, ...])
+    taken = converted([dict(payment) for payment in payments], tuple[Payment, ...], within="payments")
     issue_as(work, kind, id_, number=number, on=on, payments=taken)
     return number
 
@@ -269,11 +263,14 @@ def _due_date(kind: Kind, draft: Document, customer: Customer, on: date) -> date
 
 
 def due_date(on: date, terms: PaymentTerms) -> date:
-    """The day on which something dated *on* is to be paid."""
+    """The day on which something dated *on* is to be paid. Raises FieldRefused where the calendar ends before."""
     start = on
     if terms.end_of_month:
         start = on.replace(day=calendar.monthrange(on.year, on.month)[1])
-    return start + timedelta(days=terms.days or 0)
+    try:
+        return start + timedelta(days=terms.days or 0)
+    except OverflowError:
+        raise FieldRefused("due_date", f"{terms.days} days after {start}", f"a day up to {date.max}") from None
 
 
 def _credit_preceding(work: Work, note: Document) -> None:

@@ -6,8 +6,9 @@ Its control stream is never in an archive and never replaced by a restore. ``Con
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -16,6 +17,7 @@ from msgspec import Meta
 from domain.codes import Country, Currency, Language
 from domain.custom_fields import CustomField, FieldKind, check_definition
 from domain.entity import FieldRefused, NotPossible, changed_fields, partial
+from domain.errors import AccessError, DomainError
 from domain.ids import AccountId, PersonId
 from domain.kinds import DOCUMENT_KINDS
 from domain.numbering import DEFAULT_FORMAT, check_format
@@ -32,6 +34,29 @@ class Role(StrEnum):
     EDITOR = "editor"
     VIEWER = "viewer"
     AUDITOR = "auditor"
+
+
+@dataclass(eq=False)
+class RoleLacking(AccessError):
+    """The person's role in the account does not allow it."""
+
+    code: ClassVar[str] = "access.role-lacking"
+    what: str
+    role: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.what} is for {self.allowed}; you are {self.role}"
+
+
+@dataclass(eq=False)
+class AccountClosed(DomainError):
+    """The account takes no more changes."""
+
+    code: ClassVar[str] = "account.closed"
+
+    def __str__(self) -> str:
+        return "the account is closed and takes no changes"
 
 
 class SettingsFields(Value, frozen=True, kw_only=True):
@@ -267,7 +292,18 @@ CONTROL_EVENTS: dict[str, type[Value]] = {
     "stream.purged": StreamPurged,
     "archive.downloaded": ArchiveDownloaded,
 }
-_CHANGES_OF_AN_OPEN_ACCOUNT = (Renamed, Closed, SettingsChanged, ModuleEnabled, ModuleDisabled, CustomField)
+# Who may look into a closed account can still change, and so can what became of its archives.
+_CHANGES_OF_AN_OPEN_ACCOUNT = (
+    Renamed,
+    Closed,
+    SettingsChanged,
+    ModuleEnabled,
+    ModuleDisabled,
+    CustomField,
+    CustomFieldRemoved,
+    RestoreBegun,
+    StreamSwapped,
+)
 CONTROL_TYPES: dict[type[Value], str] = {data: name for name, data in CONTROL_EVENTS.items()}
 _DECODERS = {name: msgspec.json.Decoder(data) for name, data in CONTROL_EVENTS.items()}
 
@@ -332,10 +368,16 @@ def _other_fields(control: Control, kind: str, key: str) -> list[CustomField]:
     return [field for field in control.custom_fields if (field.kind, field.key) != (kind, key)]
 
 
+def check_writes(role: Role, what: str) -> None:
+    """That a person in *role* may change what the account holds. Raises RoleLacking, naming *what* they wanted."""
+    if role in (Role.VIEWER, Role.AUDITOR):
+        raise RoleLacking(what, role.value, "owners, administrators and editors")
+
+
 def admit(control: Control, event: Any) -> None:
-    """The rules of an account's own history. Raises NotPossible or FieldRefused."""
+    """The rules of an account's own history. Raises AccountClosed, NotPossible or FieldRefused."""
     if control.closed and isinstance(event, _CHANGES_OF_AN_OPEN_ACCOUNT):
-        raise NotPossible("account", "changed", "closed", "it is open")
+        raise AccountClosed
     match event:
         case AccessGranted():
             if control.member(event.person):

@@ -16,6 +16,7 @@ import msgspec
 
 WHOLE_DIGITS = 15
 FRACTION_DIGITS = 6
+PLAIN = f"a decimal of at most {WHOLE_DIGITS} digits before and {FRACTION_DIGITS} after the point"
 _WRITTEN = re.compile(r"-?\d{1,15}(\.\d{1,6})?", re.ASCII)
 _DIGITS_TO_ZERO = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
 _NOT_PLAIN = (b"NaN", b"Infinity", b'"-0')

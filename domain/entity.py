@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, Union, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, Union, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -18,6 +18,8 @@ from domain.errors import DomainError
 from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.parties import Value
+
+T = TypeVar("T")
 
 
 class Entity(Protocol):
@@ -121,6 +123,16 @@ class FieldRefused(DomainError):
 
     def __str__(self) -> str:
         return f"{self.field}: found {self.found}; expected {self.expected}"
+
+
+def converted(values: Any, type_: type[T], *, within: str = "", from_attributes: bool = False) -> T:
+    """Plain *values* as a *type_*. Raises FieldRefused, which names the field, below *within*, and what was found."""
+    try:
+        return msgspec.convert(values, type_, strict=True, from_attributes=from_attributes)
+    except msgspec.ValidationError as wrong:
+        reason, _, path = str(wrong).partition(" - at `")
+        field = (within + path.rstrip("`").removeprefix("$")).removeprefix(".")
+        raise FieldRefused(field or "the body", reason[:200], "a value as the documentation says") from None
 
 
 def partial(

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from typing import Annotated
 
 from msgspec import Meta
 from msgspec.structs import replace
 
 from domain.codes import Country, Unit, VatCategory, minor_unit
-from domain.decimals import HUNDRED, ZERO, round_half_up
+from domain.decimals import HUNDRED, PLAIN, ZERO, odd_decimals, round_half_up
 from domain.entity import FieldRefused
 from domain.ids import EntityId
 from domain.parties import Identifier, LongText, Name, Reference, Text, Value
@@ -139,6 +139,8 @@ class Totals(Value, frozen=True, kw_only=True):
 def check_vat(field: str, vat: Vat) -> None:
     """That the rate fits the category (EN 16931 BR-S-05 and its like). Raises FieldRefused."""
     rate = "no rate" if vat.rate is None else f"{vat.rate} %"
+    if vat.rate is not None and vat.rate > HUNDRED:
+        raise FieldRefused(field, rate, "a rate of at most 100 %")
     match vat.category:
         case "S":
             if vat.rate is None or vat.rate <= 0:
@@ -172,21 +174,30 @@ def check_amount(field: str, amount: Decimal | None, digits: int) -> None:
 
 
 def net_amount(line: Line, digits: int) -> Decimal:
-    """The line's net amount (BT-131), rounded half up to *digits* decimals, once."""
-    amount = line.quantity * line.net_price
-    if line.price_base_quantity:
-        amount /= line.price_base_quantity
-    for allowance in line.allowances:
-        amount -= allowance.amount
-    for charge in line.charges:
-        amount += charge.amount
-    return round_half_up(amount, digits)
+    """The line's net amount (BT-131), rounded half up to *digits* decimals, once. Raises FieldRefused out of range."""
+    try:
+        amount = line.quantity * line.net_price
+        if line.price_base_quantity:
+            amount /= line.price_base_quantity
+        for allowance in line.allowances:
+            amount -= allowance.amount
+        for charge in line.charges:
+            amount += charge.amount
+        return round_half_up(amount, digits)
+    except DecimalException:
+        field = f"lines[{line.line_id}].net_amount"
+        raise FieldRefused(field, f"{line.quantity} × {line.net_price}"[:100], PLAIN) from None
 
 
-def with_net_amounts(lines: Iterable[Line], currency: str) -> tuple[Line, ...]:
-    """The lines with each net amount computed anew for *currency*."""
+def with_net_amounts(lines: tuple[Line, ...], currency: str) -> tuple[Line, ...]:
+    """The lines with each net amount computed anew for *currency*. Raises FieldRefused out of range."""
     digits = minor_unit(currency)
-    return tuple(replace(line, net_amount=net_amount(line, digits)) for line in lines)
+    try:
+        return tuple([replace(line, net_amount=net_amount(line, digits)) for line in lines])
+    except FieldRefused:
+        for path, value in odd_decimals(lines, "lines"):
+            raise FieldRefused(path, str(value)[:40], PLAIN) from None
+        raise
 
 
 def vat_breakdown(

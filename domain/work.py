@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from domain.control import Control
+from domain.control import AccountClosed, Control
 from domain.custom_fields import check_values
-from domain.decimals import may_hold_odd_decimals, odd_decimals
+from domain.decimals import PLAIN, may_hold_odd_decimals, odd_decimals
 from domain.entity import FieldRefused, Reference
 from domain.errors import DomainError, StoreError
 from domain.events import encode_data, type_of
@@ -74,16 +74,6 @@ class BooksClosed(DomainError):
 
     def __str__(self) -> str:
         return f"date: found {self.dated}; the books are closed up to {self.closed_until}"
-
-
-@dataclass(eq=False)
-class AccountClosed(DomainError):
-    """The account takes no more changes."""
-
-    code: ClassVar[str] = "account.closed"
-
-    def __str__(self) -> str:
-        return "the account is closed and takes no changes"
 
 
 @dataclass(eq=False)
@@ -233,7 +223,7 @@ class Work:
         before = self.find(id_)
         encoded = self._encoded(data)
         for path, value in odd_decimals(data) if may_hold_odd_decimals(encoded) else ():
-            raise FieldRefused(path, str(value)[:40], "a decimal of at most 15 digits before and 6 after the point")
+            raise FieldRefused(path, str(value)[:40], PLAIN)
         rules.admit(before, data)
         version = before.version + 1 if before is not None else 1
         after = rules.evolve(before, data, id_, version)

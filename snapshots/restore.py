@@ -20,7 +20,7 @@ from psycopg import Connection
 
 from domain.accounts import Access, require_administrator
 from domain.application import Actor, Application
-from domain.control import NumbersGiven, RestoreBegun, RestoreFailed, RestoreFinished, Role
+from domain.control import AccountClosed, NumbersGiven, RestoreBegun, RestoreFailed, RestoreFinished, Role
 from domain.errors import ArchiveError, CounterfoilError, RestoreError
 from domain.ids import PersonId
 from domain.parties import Value
@@ -102,9 +102,12 @@ def restore_archive(
     """Restore the archive in *file* into the account of *access*, or rehearse it. What was, or would be, done.
 
     *actor* is the restoring person. Raises ArchiveError leaves for a file that is no sound archive, Refused leaves with
-    the report, RoleLacking; then the account is as it was, which its control stream records unless it was a rehearsal.
+    the report, RoleLacking, AccountClosed; then the account is as it was, which its control stream records unless it
+    was a rehearsal.
     """
     require_administrator(access, "restoring")
+    if access.control.closed:
+        raise AccountClosed
     if choices.change_closed_periods:
         require_owner(access)
     try:

@@ -105,8 +105,6 @@ def list_accounts(asking: Asking) -> Response:
 def open_one(asking: Asking, fields: Fields) -> Response:
     """Open an account that the person owns."""
     wanted = read(fields, OpenFields)
-    if not wanted.name.strip():
-        raise FieldRefused("name", "only blanks", "a name")
     access = open_account(asking.application, wanted.name, asking.person, wanted.settings, via="api")
     location = {"Location": f"/v1/accounts/{access.account}"}
     return replies.json(_shown(access, access.control), status=201, headers=location)

@@ -15,7 +15,7 @@ from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_typ
 from api.http.caller import Inside
 from api.http.errors import MediaTypeRefused
 from api.http.schemas import body_of
-from domain.control import ArchiveDownloaded
+from domain.control import ArchiveDownloaded, check_writes
 from domain.parties import Value
 from snapshots.backup import take_backup
 from snapshots.inspection import inspect_archive
@@ -77,6 +77,7 @@ def download(asking: Inside, archive: str) -> Response:
 @archives.post("", status_code=201, summary="Send an archive", openapi_extra=_BINARY)
 async def send(request: Request, asking: Inside) -> Response:
     """Keep an archive that is sent as the body, to look into it and restore it. Nothing in it is believed yet."""
+    check_writes(asking.access.role, "sending an archive")
     check_not_encoded(request)
     if media_type(request) not in _ZIP_TYPES:
         raise MediaTypeRefused(media_type(request), _ZIP_TYPES[0])
@@ -95,6 +96,7 @@ def list_archives(asking: Inside) -> Response:
 @archives.delete("/{archive}", status_code=204, summary="Delete an archive that was sent")
 def forget(asking: Inside, archive: str) -> Response:
     """Keep an archive no longer."""
+    check_writes(asking.access.role, "deleting an archive")
     files.upload_path(asking.settings, asking.access.account, archive).unlink(missing_ok=True)
     return replies.nothing()
 

@@ -17,7 +17,6 @@ from domain.application import Actor, Application
 from domain.control import Control
 from domain.parties import Value
 from domain.store.streams import AccountUnknown
-from domain.work import AccountClosed
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,6 @@ class Caller(Who):
         Raises RoleLacking, AccountClosed, and what the rules of that history say.
         """
         require_administrator(self.access, what)
-        if self.access.control.closed:
-            raise AccountClosed
         return self.application.record_control(self.access.account, self.actor, *events)
 
 

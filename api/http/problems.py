@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from decimal import DecimalException
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
@@ -22,16 +22,18 @@ from starlette.routing import compile_path
 
 from api.http import errors as h
 from api.ubl.errors import ImportRefused, TooLarge, UblError
-from domain.accounts import PersonUnknown, RoleLacking
+from domain.accounts import PersonUnknown
+from domain.control import AccountClosed, RoleLacking
 from domain.entity import NotPossible
 from domain.errors import AccessError, ArchiveError, CounterfoilError, DomainError, RestoreError
 from domain.events import LineRefused
 from domain.store.database import DatabaseUnavailable
 from domain.store.streams import AccountUnknown, NumberTaken
-from domain.work import AccountClosed, BooksClosed, EntityUnknown, StillReferred, VersionStale
+from domain.work import BooksClosed, EntityUnknown, StillReferred, VersionStale
 from projections.timeline import CursorGone
 from snapshots.backup import ArchiveNotWritten
 
+T = TypeVar("T")
 LOG = logging.getLogger("counterfoil.http")
 MEDIA_TYPE = "application/problem+json"
 
@@ -84,7 +86,11 @@ _STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
-    """A problem detail as it is answered. ``pointer`` (RFC 6901) leads to the part of the body that is meant."""
+    """A problem detail as it is answered.
+
+    ``pointer`` (RFC 6901) leads to the part of the body that is meant, ``file`` and ``line`` into an archive or a file
+    that was sent.
+    """
 
     type: str
     title: str
@@ -93,6 +99,8 @@ class Problem(msgspec.Struct, omit_defaults=True):
     code: str
     request_id: str
     pointer: str | None = None
+    file: str | None = None
+    line: int | None = None
     report: msgspec.Raw | None = None
 
 
@@ -155,6 +163,8 @@ def answer(request: Request, error: Exception, *, headers: dict[str, str] | None
             code=code,
             request_id=request_id,
             pointer=pointer(error, getattr(request.state, "body", None)),
+            file=_fact(error, "file", str),
+            line=_fact(error, "line", int),
             report=_report(error),
         )
     )
@@ -177,6 +187,12 @@ def _title(error: Exception) -> str:
 
 def _writable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
+
+
+def _fact(error: Exception, name: str, type_: type[T]) -> T | None:
+    """What an error about a file that was sent says of where it is."""
+    fact = getattr(error, name, None) if isinstance(error, (ArchiveError, UblError)) else None
+    return fact if isinstance(fact, type_) else None
 
 
 def _report(error: Exception) -> msgspec.Raw | None:

@@ -201,3 +201,26 @@ def test_a_random_token_of_the_right_shape_is_nobodys(nobody: httpx.Client) -> N
     headers = {"Authorization": f"Bearer cf_{uuid.uuid4().hex}"}
 
     assert nobody.get("/v1/people/me", headers=headers).json()["code"] == "http.token-refused"
+
+
+@pytest.mark.parametrize("role", ["viewer", "auditor"])
+def test_who_may_only_look_changes_nothing(books: AccountOverHttp, visitor: Visitor, served: Served, role: str) -> None:
+    customer = books.customer()
+    draft = books.draft()
+    guest = Visitor(served)
+    books.make("members", {"email": guest.email, "role": role})
+    theirs = AccountOverHttp(guest, books.id)
+
+    answers = [
+        theirs.post("customers", {"party": {"name": "Klant"}}),
+        theirs.ask("PATCH", f"customers/{customer}", {"notes": "x"}),
+        theirs.post(f"{draft}/issue"),
+        theirs.ask("DELETE", draft),
+        theirs.post("archives", content=b"PK", headers={"Content-Type": "application/zip"}),
+        theirs.ask("PATCH", "", {"name": "Mine"}),
+    ]
+
+    assert {answer.status_code for answer in answers} == {403}
+    assert {answer.json()["code"] for answer in answers} == {"access.role-lacking"}
+    assert "number" not in theirs.get(draft).json()
+    assert theirs.get(f"customers/{customer}").json()["version"] == 1

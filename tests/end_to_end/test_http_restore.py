@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import zipfile
 
+from snapshots.manifest import TIMELINE
+from tests.fixtures.archives import Edited
 from tests.fixtures.http_api import AccountOverHttp
 
 ZIP = {"Content-Type": "application/zip"}
@@ -107,3 +109,26 @@ def test_a_time_without_a_zone_is_refused(books: AccountOverHttp) -> None:
     answer = books.get("timeline", params={"since": "2026-01-01"})
 
     assert (answer.status_code, answer.json()["code"]) == (400, "http.request-invalid")
+
+
+def test_a_closed_account_is_restored_no_more(books: AccountOverHttp) -> None:
+    taken = books.make("backups")
+    books.make("close")
+
+    for fields in ({"dry_run": True}, {}):
+        answer = books.post(f"backups/{taken['archive']}/restore", fields)
+
+        assert (answer.status_code, answer.json()["code"]) == (409, "account.closed")
+
+
+def test_a_broken_archive_is_refused_with_file_and_line(books: AccountOverHttp) -> None:
+    books.issued()
+    edited = Edited(archive_of(books))
+    edited.files[TIMELINE] = edited.files[TIMELINE][:-1]
+    edited.relist(TIMELINE, rows=3)
+    path = sent(books, edited.zipped().getvalue())
+
+    problem = books.post(f"{path}/restore").json()
+
+    assert (problem["status"], problem["code"], problem["file"]) == (422, "archive.lines-broken", TIMELINE)
+    assert problem["line"] == 3

@@ -17,7 +17,7 @@ from domain.kinds import Kind
 from domain.parties import Address, Party
 from domain.recent import MOST_STATES, with_newer
 from domain.store.database import Database
-from domain.work import AccountClosed, VersionStale
+from domain.work import VersionStale
 
 ACTOR = Actor.system("test")
 
@@ -147,7 +147,7 @@ def test_an_account_that_was_closed_elsewhere_takes_nothing_from_memory(desks: t
     id_ = at_work(here)
     there.application.record_control(there.account, ACTOR, c.Closed())
 
-    with pytest.raises(AccountClosed):
+    with pytest.raises(c.AccountClosed):
         here.rename(id_, "late")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from domain import commands
 from domain import control as c
-from domain.accounts import RoleLacking, add_member, ensure_person, find_access, remove_member
+from domain.accounts import add_member, ensure_person, find_access, remove_member
 from domain.application import Actor
 from domain.documents.fields import Attachment
 from domain.entity import NotPossible
@@ -226,7 +226,7 @@ def test_an_editor_may_not_restore(books: Books, tmp_path: Path) -> None:
     bo = next(member for member in books.access.control.members if member.role == "editor")
     books.access = find_access(books.application.database, bo.person, books.access.account)
 
-    with pytest.raises(RoleLacking):
+    with pytest.raises(c.RoleLacking):
         books.restore(archive)
 
 

@@ -128,6 +128,12 @@ def test_a_rate_that_does_not_fit_its_category_is_refused(vat: dict[str, str]) -
         {"rounding": "0.001"},
         {"lines": [line(quantity="NaN")]},
         {"lines": [line(quantity="1E+3")]},
+        {"lines": [line(quantity="sNaN")]},
+        {"lines": [line(quantity="Infinity")]},
+        {"lines": [line(quantity="1E+999999999")]},
+        {"lines": [line(quantity="9" * 40)]},
+        {"lines": [line(quantity="9" * 15, net_price="9" * 15)]},
+        {"lines": [line(vat={"category": "S", "rate": "100.01"})]},
     ],
 )
 def test_figures_that_no_document_can_have_are_refused(fields: dict[str, Any]) -> None:
@@ -239,3 +245,25 @@ def test_a_receipt_rounded_for_cash_is_paid_rounded() -> None:
 
     totals = book.entities[id_].totals
     assert (str(totals.with_vat), totals.paid, totals.due) == ("12.11", Decimal("12.10"), 0)
+
+
+def test_an_odd_figure_is_named_by_its_place() -> None:
+    with pytest.raises(FieldRefused, match=r"lines\[1\]\.quantity: found sNaN"):
+        Notebook().create(Kind.INVOICE, lines=[line(), line(line_id="2", quantity="sNaN")])
+
+
+def test_a_due_date_after_the_calendar_ends_is_refused() -> None:
+    book = Notebook()
+    draft = book.create(Kind.INVOICE, issue_date="9999-12-31", payment_terms={"days": 1})
+
+    with pytest.raises(FieldRefused, match="due_date: found 1 days after 9999-12-31"):
+        book.issue(Kind.INVOICE, draft)
+
+
+@pytest.mark.parametrize("payment", [{}, {"id": "1", "date": "yesterday", "amount": "1", "means": "10"}])
+def test_a_payment_that_is_none_is_refused_by_its_field(payment: dict[str, str]) -> None:
+    book = Notebook()
+    draft = book.create(Kind.RECEIPT, lines=[line()])
+
+    with pytest.raises(FieldRefused, match=r"^payments\[0\]"):
+        book.issue(Kind.RECEIPT, draft, payments=[payment])
