@@ -197,7 +197,9 @@ class Comparison:
                 self._compare_documents(row, fact, row.document, fact.document)
 
     def _compare_documents(self, row: EntityFact, fact: EntityFact, now: DocumentFact, then: DocumentFact) -> None:
-        if row.number is not None and row.number != fact.number:
+        if row.number is None:
+            return  # a draft has nothing to go back from
+        if row.number != fact.number:
             self._lose_document(row, now)
             return
         due_now, due_then = _due(now), _due(then)

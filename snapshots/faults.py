@@ -29,7 +29,6 @@ class Faults:
         self.listed: list[Fault] = []
         self.count = 0
         self.entities: set[str] = set()
-        self.unattributed = 0
 
     def add(self, fault: Fault) -> None:
         """Note a fault."""
@@ -38,13 +37,10 @@ class Faults:
             self.listed.append(fault)
         if fault.entity is not None:
             self.entities.add(fault.entity)
-        else:
-            self.unattributed += 1
 
     def add_all(self, other: Faults, *, but_of: frozenset[str] = frozenset()) -> None:
         """Note all faults of *other* as well, but those of the entities *but_of*, of which a fault is known."""
         kept = [fault for fault in other.listed if fault.entity not in but_of] if but_of else other.listed
         self.count += other.count - (len(other.listed) - len(kept))
-        self.unattributed += other.unattributed
         self.entities |= other.entities
         self.listed += kept[: MOST_IN_FULL - len(self.listed)]

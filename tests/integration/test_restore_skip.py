@@ -101,3 +101,48 @@ def test_a_sound_archive_loses_nothing_to_skip(books: Books, tmp_path: Path) -> 
 
     assert (report.skipped, report.faults) == (0, ())
     assert Edited(books.backup(tmp_path)).manifest["tree_head"] == first.manifest["tree_head"]
+
+
+def test_what_was_left_out_comes_in_once_it_is_mended(books: Books, tmp_path: Path) -> None:
+    jan = books.customer("Jan")
+    of_jan = books.issued(jan)
+    of_piet = books.issued(books.customer("Piet"))
+    whole = Edited(books.backup(tmp_path))
+    faulty = nameless(Edited(books.backup(tmp_path)))
+    books.restore(faulty.zipped(), errors="skip")
+
+    report = books.restore(whole.zipped(), mode="add")
+
+    assert {(one.kind, one.id) for one in report.entities} == {("customer", jan), ("invoice", of_jan)}
+    assert is_there(books, Kind.INVOICE, of_piet)
+    assert report.totals_result == report.totals_archive
+    assert rebuild(books.application.database, books.access.account, check=True).differences_count == 0
+
+
+def test_both_documents_of_one_number_stay_out_and_both_are_listed(books: Books, tmp_path: Path) -> None:
+    customer = books.customer()
+    first, second, third = (books.issued(customer) for _ in range(3))
+    archive = Edited(books.backup(tmp_path))
+    numbers = [books.state(Kind.INVOICE, one).number.encode() for one in (first, second)]
+    for name in (TIMELINE, "documents/invoices.jsonl"):
+        archive.put_lines(name, [line.replace(numbers[1], numbers[0]) for line in archive.lines(name)])
+
+    report = books.restore(archive.zipped(), errors="skip")
+
+    assert {fault.entity for fault in report.faults} == {first, second}
+    assert report.faults_count == report.skipped == 2
+    assert [is_there(books, Kind.INVOICE, one) for one in (first, second, third)] == [False, False, True]
+
+
+def test_a_rehearsal_of_skipping_says_what_the_restore_then_says(books: Books, tmp_path: Path) -> None:
+    books.issued(books.customer("Jan"))
+    archive = nameless(Edited(books.backup(tmp_path)))
+    before = books.rows()
+
+    rehearsed = books.restore(archive.zipped(), errors="skip", dry_run=True)
+
+    assert books.rows() == before
+    restored = books.restore(archive.zipped(), errors="skip")
+    assert (rehearsed.outcome, restored.outcome) == ("would_restore", "restored")
+    for name in ("changes", "faults", "skipped", "totals_result", "events", "root", "people"):
+        assert getattr(rehearsed, name) == getattr(restored, name), name

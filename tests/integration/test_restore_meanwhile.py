@@ -1,0 +1,142 @@
+"""People go on working while an account is restored: nobody waits, and nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain import commands
+from domain.kinds import Kind
+from projections.rebuild import rebuild
+from snapshots.restore import ChangedMeanwhile, Choices, restore_archive
+from tests.fixtures.accounts import OpenAccount
+from tests.integration.restoring import Books, as_file
+
+
+@pytest.fixture
+def books(fresh_account: OpenAccount) -> Books:
+    return Books(fresh_account())
+
+
+@contextmanager
+def somebody_writing(books: Books) -> Iterator[list[str]]:
+    """The ids of customers that somebody goes on making, each noted once its making was acknowledged."""
+    acknowledged: list[str] = []
+    enough = threading.Event()
+
+    def write() -> None:
+        while not enough.is_set():
+            acknowledged.append(books.customer())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield acknowledged
+    finally:
+        enough.set()
+        writer.join()
+
+
+def found(books: Books, *, live: bool) -> set[str]:
+    """The entities of the live stream, or of it and those it replaced."""
+    rows = books.rows()
+    streams = {row["stream_id"] for row in rows["streams"] if row["status"] == "live" or not live}
+    return {row["entity_id"] for row in rows["entities"] if row["stream_id"] in streams}
+
+
+def is_sound(books: Books) -> bool:
+    return rebuild(books.application.database, books.access.account, check=True).differences_count == 0
+
+
+def test_every_acknowledged_write_is_found_after_restores_beside_it(books: Books, tmp_path: Path) -> None:
+    archive = books.backup(tmp_path)
+    outcomes: list[Any] = []
+
+    with somebody_writing(books) as acknowledged:
+        while len(acknowledged) < 3 or len(outcomes) < 8:
+            try:
+                outcomes.append(books.restore(archive).outcome)
+            except ChangedMeanwhile as refused:
+                outcomes.append(refused.report.outcome)
+
+    assert set(outcomes) <= {"restored", "refused"}
+    assert set(acknowledged) <= found(books, live=False)
+    assert is_sound(books)
+
+
+def test_what_is_written_beside_additions_is_all_there(
+    books: Books, fresh_account: OpenAccount, tmp_path: Path
+) -> None:
+    sources = [Books(fresh_account()) for _ in range(3)]
+    theirs = [source.customer() for source in sources]
+    outcomes: list[Any] = []
+
+    with somebody_writing(books) as acknowledged:
+        for number, source in enumerate(sources):
+            try:
+                outcomes.append((books.restore(source.backup(tmp_path), mode="add").outcome, theirs[number]))
+            except ChangedMeanwhile:
+                outcomes.append(("refused", theirs[number]))
+
+    there = found(books, live=True)
+    assert set(acknowledged) <= there
+    assert {id_ for outcome, id_ in outcomes if outcome == "restored"} == there - set(acknowledged)
+    assert is_sound(books)
+
+
+def test_readers_and_writers_go_on_while_the_fresh_stream_is_built(books: Books, tmp_path: Path) -> None:
+    customer = books.customer("Before")
+    archive = books.backup(tmp_path)
+    seen: list[Any] = []
+
+    def progress(_phase: str, _done: int, _of: int) -> None:
+        if seen:
+            return
+
+        def work() -> None:
+            seen.append(books.state(Kind.CUSTOMER, customer).party.name)
+            books.run(lambda work: commands.change(work, Kind.CUSTOMER, customer, {"notes": "meanwhile"}))
+            seen.append(books.state(Kind.CUSTOMER, customer).notes)
+
+        somebody = threading.Thread(target=work)  # who waited for the restore would wait for ever
+        somebody.start()
+        somebody.join()
+
+    with pytest.raises(ChangedMeanwhile) as refused:
+        restore_archive(
+            books.application, books.access, books.actor, as_file(archive), choices=Choices(), progress=progress
+        )
+
+    assert seen == ["Before", "meanwhile"]
+    assert refused.value.report.changed_meanwhile == 1
+    assert books.state(Kind.CUSTOMER, customer).notes == "meanwhile"
+
+
+def test_several_additions_at_once_all_come_in(books: Books, fresh_account: OpenAccount, tmp_path: Path) -> None:
+    sources = [Books(fresh_account()) for _ in range(3)]
+    theirs = {source.customer() for source in sources}
+    archives = [source.backup(tmp_path) for source in sources]
+    outcomes: list[str] = []
+    together = threading.Barrier(len(archives))
+
+    def add(archive: bytes) -> None:
+        together.wait()
+        try:
+            outcomes.append(books.restore(archive, mode="add").outcome)
+        except ChangedMeanwhile as refused:
+            outcomes.append(refused.code)
+
+    threads = [threading.Thread(target=add, args=(archive,)) for archive in archives]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert outcomes == ["restored"] * 3
+    assert found(books, live=True) == theirs
+    assert is_sound(books)
