@@ -6,21 +6,26 @@ right, in one transaction under the live stream's lock; events are never touched
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
+import msgspec
+import psycopg
 from psycopg import Connection
 
 from domain.application import entity_row
+from domain.control import Control
 from domain.errors import DomainError, StoreError
 from domain.events import Event, LineRefused, decode_lines, read_line, read_lines
 from domain.ids import NIL, AccountId, EntityId
+from domain.kinds import DOCUMENT_KINDS
 from domain.parties import Value
 from domain.store.database import Database, Row
 from domain.store.statements import statements
-from domain.store.streams import EntityRow
+from domain.store.streams import AccountUnknown, EntityRow, NumberTaken
 from domain.tree import EMPTY, leaf_hash
 from domain.tree import append as append_leaves
 from domain.work import kind_of
@@ -30,6 +35,7 @@ SQL = statements("projections", "rebuild.sql")
 ROWS_A_BLOCK = 2_000
 MOST_LISTED = 1_000
 _LAST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+_CONTROL = msgspec.json.Decoder(Control)
 
 
 class Difference(Value, frozen=True, kw_only=True):
@@ -42,13 +48,18 @@ class Difference(Value, frozen=True, kw_only=True):
     found: str
     expected: str
 
+    @property
+    def is_in_log(self) -> bool:
+        """Whether the log itself is not as it was recorded."""
+        return self.table in ("events", "streams")
+
     def __str__(self) -> str:
         where = f" {self.entity}" if self.entity else f" position {self.position:,}" if self.position else ""
         return f"{self.table}{where}, {self.field}: found {self.found}; the events say {self.expected}"
 
 
 class Rebuilt(Value, frozen=True, kw_only=True):
-    """What a rebuild found; ``repaired`` counts the snapshots that it put right."""
+    """What a rebuild found; ``repaired`` counts the snapshots and series that it put right."""
 
     stream: int
     events: int
@@ -78,7 +89,7 @@ class _Differences:
 
     def add(self, difference: Difference) -> None:
         self.count += 1
-        self.in_log += difference.table != "entities"
+        self.in_log += difference.is_in_log
         if len(self.listed) < MOST_LISTED:
             self.listed.append(difference)
 
@@ -94,27 +105,30 @@ class _Folded(NamedTuple):
 def rebuild(database: Database, account: AccountId, *, check: bool) -> Rebuilt:
     """Derive the account's live stream anew and compare. With *check* nothing is changed; else snapshots are put right.
 
-    Raises LogDamaged when there is something to repair and the log is not sound.
+    Raises AccountUnknown; LogDamaged when there is something to repair and the log is not sound; NumberTaken when the
+    events give one number twice. Then nothing was changed.
     """
     differences = _Differences()
     with database.transaction(account, snapshot=check) as connection:
         if not check:
             connection.execute(SQL["lock_live"], {"account": account})
-        stream, head, frontier = connection.execute(SQL["read_live"], {"account": account}).fetchall()[0]
+        stream, head, frontier, control = _read_live(connection, account)
         key = {"account": account, "stream": stream}
         root = _check_log(connection, key, head, frontier, differences)
         entities, wrong = 0, []
+        numbers = _Numbers(_CONTROL.decode(control))
         after: str = NIL
         for block in _folded_blocks(connection, key, differences):
             entities += len(block)
+            numbers.note(block)
             wrong += _compare(connection, key, block, (after, block[-1].id), differences)
             after = block[-1].id
         wrong += _compare(connection, key, [], (after, _LAST), differences)
-        if not check and wrong:
+        wrong_series = _compare_series(connection, key, numbers, differences)
+        if not check and (wrong or wrong_series):
             if differences.in_log:
-                raise LogDamaged(str(next(one for one in differences.listed if one.table != "entities")))
-            for row in wrong:
-                connection.execute(SQL["put_entity"], {**key, **row._asdict()})
+                raise LogDamaged(str(next((one for one in differences.listed if one.is_in_log), "see the check")))
+            _put_right(connection, key, wrong, wrong_series)
     return Rebuilt(
         stream=stream,
         events=head,
@@ -122,8 +136,31 @@ def rebuild(database: Database, account: AccountId, *, check: bool) -> Rebuilt:
         root=root,
         differences=tuple(differences.listed),
         differences_count=differences.count,
-        repaired=0 if check else len(wrong),
+        repaired=0 if check else len(wrong) + len(wrong_series),
     )
+
+
+def _read_live(connection: Connection[Row], account: AccountId) -> Any:
+    row = connection.execute(SQL["read_live"], {"account": account}).fetchone()
+    if row is None:
+        raise AccountUnknown(account)
+    return row
+
+
+def _put_right(
+    connection: Connection[Row], key: dict[str, Any], wrong: list[EntityRow], wrong_series: list[dict[str, Any]]
+) -> None:
+    """Write the rows as they should be; numbers when no wrong one is left, since two may have been exchanged."""
+    for row in wrong:
+        connection.execute(SQL["put_entity"], {**key, **row._asdict(), "number": None})
+    for row in wrong:
+        if row.number is not None:
+            try:
+                connection.execute(SQL["put_entity"], {**key, **row._asdict()})
+            except psycopg.errors.UniqueViolation as twice:
+                raise NumberTaken(row.kind, row.number) from twice
+    for series in wrong_series:
+        connection.execute(SQL["put_series"], {**key, **series})
 
 
 def rebuild_states(database: Database, account: AccountId) -> Iterator[tuple[EntityId, Any]]:
@@ -133,7 +170,7 @@ def rebuild_states(database: Database, account: AccountId) -> Iterator[tuple[Ent
     """
     state: Any = None
     with database.transaction(account, snapshot=True) as connection:
-        stream, _, _ = connection.execute(SQL["read_live"], {"account": account}).fetchall()[0]
+        stream = _read_live(connection, account)[0]
         with ahead(_blocks_by_entity(connection, {"account": account, "stream": stream})) as blocks:
             for event in chain.from_iterable(map(decode_lines, blocks)):
                 if state is not None and state.id != event.entity:
@@ -245,6 +282,11 @@ def _fold(before: _Folded, event: Event, position: int, differences: _Difference
     version = state.version + 1 if state is not None else 1
     if event.version != version:
         _note(differences, event, position, "version", str(event.version), str(version))
+    if position <= before.position:
+        _note(differences, event, position, "position", str(position), f"one after {before.position}")
+    if state is None and event.type != f"{event.rules.kind.value}.{event.rules.creation}":
+        _note(differences, event, position, "type", event.type, "the event that makes an entity")
+        return _Folded(before.id, position, None)
     try:
         state = event.rules.evolve(state, event.data, event.entity, event.version)
     except (DomainError, AttributeError, TypeError, AssertionError):
@@ -306,3 +348,57 @@ def _same(expected: EntityRow, found: Any, differences: _Differences) -> bool:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+class _Numbers:
+    """The highest number of each series of the formats in force, as folded documents pass by."""
+
+    def __init__(self, control: Control) -> None:
+        formats = {kind: control.number_format(kind) for kind in DOCUMENT_KINDS}
+        self._numbers = {kind: re.compile(_pattern(text, r"(\d{%s,18})"), re.ASCII) for kind, text in formats.items()}
+        self._keys = {kind.value: re.compile(_pattern(text, r"\{\}"), re.ASCII) for kind, text in formats.items()}
+        self._highest: dict[tuple[str, str], int] = {}
+
+    def note(self, entities: list[_Folded]) -> None:
+        """Take the numbers of *entities* in."""
+        for folded in entities:
+            number = getattr(folded.state, "number", None)
+            if number is None or (pattern := self._numbers.get(kind_of(folded.state))) is None:
+                continue
+            if match := pattern.fullmatch(number):
+                key = (kind_of(folded.state).value, f"{number[: match.start(1)]}{{}}{number[match.end(1) :]}")
+                self._highest[key] = max(int(match[1]), self._highest.get(key, 0))
+
+    def highest(self, kind: str, series: str) -> int | None:
+        """The highest number of a series, 0 for none; None for a series of no format in force, which gives out none."""
+        pattern = self._keys.get(kind)
+        return self._highest.get((kind, series), 0) if pattern is not None and pattern.fullmatch(series) else None
+
+
+def _pattern(text: str, number: str) -> str:
+    """A number format as a regular expression; *number* stands for the number, its least width for a %s in it."""
+    parts = []
+    for part in re.split(r"(\{[^}]*\})", text):
+        if part.startswith("{number"):
+            parts.append(number.replace("%s", part[len("{number:0") : -1] or "1"))
+        else:
+            parts.append({"{year}": r"\d{4}", "{month}": r"\d\d"}.get(part, re.escape(part)))
+    return "".join(parts)
+
+
+def _compare_series(
+    connection: Connection[Row], key: dict[str, Any], numbers: _Numbers, differences: _Differences
+) -> list[dict[str, Any]]:
+    """Compare the series that are kept with the numbers that documents bear. Those that would be right.
+
+    A series that has no row yet is looked up in the numbers themselves when it is first needed: that is no difference.
+    """
+    wrong = []
+    for kind, series, highest in connection.execute(SQL["read_series"], key).fetchall():
+        expected = numbers.highest(kind, series)
+        if expected is not None and expected != highest:
+            differences.add(
+                Difference(table="series", field=f"{kind} {series}", found=str(highest), expected=str(expected))
+            )
+            wrong.append({"kind": kind, "series": series, "highest": expected})
+    return wrong

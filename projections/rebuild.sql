@@ -1,17 +1,20 @@
 -- name: read_live
--- Key: streams_live_key.
-SELECT stream_id, head_position, frontier FROM streams WHERE account_id = %(account)s AND status = 'live';
+-- Keys: streams_live_key, accounts_pkey.
+SELECT s.stream_id, s.head_position, s.frontier, a.control
+FROM streams s JOIN accounts a ON a.account_id = s.account_id
+WHERE s.account_id = %(account)s AND s.status = 'live';
 
 -- name: lock_live
 -- Row lock on the live stream until commit: nobody writes while what is read is put right.
 SELECT 1 FROM streams WHERE account_id = %(account)s AND status = 'live' FOR UPDATE;
 
 -- name: read_events
--- A block of lines by entity and version, with positions and leaves. Key: events_version_key.
+-- A block of lines by entity and version, with positions and leaves; a line feed within a line, which none of ours has,
+-- as another character that none of ours has. Key: events_version_key.
 SELECT convert_to(string_agg(line, E'\n'), 'UTF8'), array_agg(position), array_agg(leaf),
        (array_agg(entity_id::text))[count(*)], (array_agg(version))[count(*)]
-FROM (SELECT event_line_1(type, type_version, entity_id, version, at, actor, via, data) AS line, position, leaf,
-             entity_id, version
+FROM (SELECT translate(event_line_1(type, type_version, entity_id, version, at, actor, via, data), E'\n', E'\x01')
+                 AS line, position, leaf, entity_id, version
       FROM events
       WHERE account_id = %(account)s AND stream_id = %(stream)s
         AND (entity_id, version) > (%(entity)s::uuid, %(version)s)
@@ -44,5 +47,13 @@ WHERE account_id = %(account)s AND stream_id = %(stream)s
 INSERT INTO entities AS mine (account_id, stream_id, entity_id, version, position, deleted, kind, number, state)
 VALUES (%(account)s, %(stream)s, %(id)s, %(version)s, %(position)s, %(deleted)s, %(kind)s, %(number)s, %(state)s)
 ON CONFLICT ON CONSTRAINT entities_pkey DO UPDATE
-SET version = excluded.version, position = excluded.position, deleted = excluded.deleted, number = excluded.number,
-    state = excluded.state;
+SET version = excluded.version, position = excluded.position, deleted = excluded.deleted, kind = excluded.kind,
+    number = excluded.number, state = excluded.state;
+
+-- name: read_series
+-- Key: series_pkey.
+SELECT kind, series, highest FROM series WHERE account_id = %(account)s AND stream_id = %(stream)s ORDER BY kind, series;
+
+-- name: put_series
+UPDATE series SET highest = %(highest)s
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND series = %(series)s;

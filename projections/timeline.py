@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +31,7 @@ from domain.store.streams import AccountUnknown
 
 SQL = statements("projections", "timeline.sql")
 MOST_ENTRIES = 1_000
+_MOST_KNOWN = 1_000  # streams of which it is known whether they are in order: 100 bytes each
 _encode = msgspec.json.Encoder().encode
 _NOT_SHOWN = ("id", "version", "kind")
 
@@ -103,6 +106,7 @@ class _Cursor(msgspec.Struct, array_like=True):
     stream: int
     at: str | None
     position: int | None
+    control_at: str | None
     control: int | None
 
 
@@ -120,17 +124,19 @@ def read_timeline(
         row = connection.execute(SQL["read_live"], {"account": account}).fetchone()
         if row is None:
             raise AccountUnknown(account)
-        stream, has_added = row
+        stream, brought_up_to = row
         place = _place(cursor, stream)
         parameters = {"account": account, "stream": stream, "limit": limit + 1, **which._asdict()}
         events: list[Row] = []
         if which.kind != "account":
             before = {"before_at": place.at, "before_position": place.position}
-            statement = SQL["read_by_time" if has_added else "read_by_position"]
+            is_in_order = _is_in_order(connection, account, stream, brought_up_to)
+            statement = SQL["read_by_position" if is_in_order else "read_by_time"]
             events = connection.execute(statement, {**parameters, **before}).fetchall()
         control: list[Row] = []
         if which.entity is None and which.kind in (None, "account"):
-            control = connection.execute(SQL["read_control"], {**parameters, "before": place.control}).fetchall()
+            before = {"before_at": place.control_at, "before": place.control}
+            control = connection.execute(SQL["read_control"], {**parameters, **before}).fetchall()
         merged = sorted(
             [(row[4], 1, row[0], row) for row in events] + [(row[2], 0, row[0], row) for row in control],
             key=lambda one: one[:3],
@@ -144,9 +150,9 @@ def read_timeline(
     ]
     for at, of_stream, position, _ in taken:
         if of_stream:
-            place = _Cursor(stream, written_time(at), position, place.control)
+            place = _Cursor(stream, written_time(at), position, place.control_at, place.control)
         else:
-            place = _Cursor(stream, place.at, place.position, position)
+            place = _Cursor(stream, place.at, place.position, written_time(at), position)
     following = base64.urlsafe_b64encode(_encode(place)).decode() if len(merged) > limit else None
     return TimelinePage(stream=stream, entries=tuple(_named(database, entries)), cursor=following)
 
@@ -166,6 +172,32 @@ def entity_at(database: Database, account: AccountId, entity: EntityId, *, posit
     return state
 
 
+_known: OrderedDict[tuple[AccountId, int, int], bool] = OrderedDict()
+_known_lock = threading.Lock()
+
+
+def _is_in_order(connection: Connection[Row], account: AccountId, stream: int, brought_up_to: int) -> bool:
+    """Whether order by position is order in time.
+
+    What is recorded here is no earlier than anything before it. What was brought stands as its archive had it, and an
+    archive may hold lines that were once added, or be written by others: that is looked at, once a process, 0.3 s for
+    500,000 events, since lines never change.
+    """
+    if not brought_up_to:
+        return True
+    key = (account, stream, brought_up_to)
+    with _known_lock:
+        known = _known.get(key)
+    if known is None:
+        parameters = {"account": account, "stream": stream, "last": brought_up_to}
+        known = bool(connection.execute(SQL["read_is_in_order"], parameters).fetchall()[0][0])
+        with _known_lock:
+            _known[key] = known
+            while len(_known) > _MOST_KNOWN:
+                _known.popitem(last=False)
+    return known
+
+
 def _check(which: Filter, limit: int) -> None:
     if not 1 <= limit <= MOST_ENTRIES:
         raise FieldRefused("limit", str(limit), f"1 to {MOST_ENTRIES:,}")
@@ -180,7 +212,7 @@ def _check(which: Filter, limit: int) -> None:
 
 def _place(cursor: str | None, stream: int) -> _Cursor:
     if cursor is None:
-        return _Cursor(stream, None, None, None)
+        return _Cursor(stream, None, None, None, None)
     try:
         place = msgspec.json.decode(base64.urlsafe_b64decode(cursor.encode("ascii")), type=_Cursor)
     except (binascii.Error, UnicodeError, msgspec.MsgspecError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from domain.ids import AccountId
 from domain.kinds import Kind
+from domain.store.streams import AccountUnknown
 from projections.rebuild import LogDamaged, Rebuilt, rebuild, rebuild_states
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import Books
@@ -61,6 +63,16 @@ TAMPERINGS = [
     ("UPDATE events SET leaf = sha256(leaf) WHERE {account} AND position = 3", "streams", "frontier"),
     ("UPDATE streams SET frontier = sha256(frontier) WHERE {account}", "streams", "frontier"),
     ("UPDATE events SET at = at - interval '1 year' WHERE {account} AND position = 4", "events", "at"),
+    ("UPDATE events SET data = replace(data, ',', E',\n') WHERE {account} AND position = 1", "events", "line"),
+    ("DELETE FROM events WHERE {account} AND position = 3", "events", "type"),
+    (
+        "UPDATE events SET position = CASE position WHEN 3 THEN 9 ELSE position END WHERE {account}",
+        "events",
+        "position",
+    ),
+    ("UPDATE entities SET kind = 'item' WHERE {account} AND kind = 'customer'", "entities", "kind"),
+    ("UPDATE series SET highest = highest + 1 WHERE {account}", "series", "invoice 2024-{}"),
+    ("UPDATE series SET highest = 0 WHERE {account}", "series", "invoice 2024-{}"),
 ]
 
 
@@ -90,6 +102,38 @@ def test_a_check_changes_nothing(books: Books) -> None:
     checked(books)
 
     assert books.rows() == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entities SET kind = 'item' WHERE {account} AND kind = 'customer'",
+        "UPDATE series SET highest = highest + 1 WHERE {account}",
+        "UPDATE series SET highest = 0 WHERE {account}",
+    ],
+)
+def test_kinds_and_series_are_put_right_too(books: Books, statement: str) -> None:
+    tamper(books, statement)
+
+    rebuild(books.application.database, books.access.account, check=False)
+
+    assert checked(books).differences_count == 0
+
+
+def test_numbers_that_were_exchanged_are_put_right(books: Books) -> None:
+    books.issued(books.customer())
+    for number, taken in (("00001", "x"), ("00002", "2024-00001"), ("x", "2024-00002")):
+        tamper(books, f"UPDATE entities SET number = '{taken}' WHERE {{account}} AND number LIKE '%{number}'")
+    assert checked(books).differences_count == 2
+
+    rebuild(books.application.database, books.access.account, check=False)
+
+    assert checked(books).differences_count == 0
+
+
+def test_an_account_that_is_not_there_is_named(books: Books) -> None:
+    with pytest.raises(AccountUnknown):
+        rebuild(books.application.database, AccountId("01900000-0000-7000-8000-000000000000"), check=True)
 
 
 def test_nothing_is_repaired_from_a_damaged_log(books: Books) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from domain import commands
 from domain.application import Actor
+from domain.control import ModuleEnabled
 from domain.entity import FieldRefused
 from domain.ids import EntityId, PersonId
 from domain.kinds import Kind
@@ -92,6 +93,47 @@ def test_pages_have_neither_gaps_nor_repeats_while_writes_come_between(books: Bo
         books.customer("Between the pages")
 
     assert seen == expected
+
+
+def test_an_archive_that_holds_added_lines_is_paged_in_the_order_of_time(
+    books: Books, fresh_account: OpenAccount, tmp_path: Path
+) -> None:
+    older = Books(fresh_account())
+    older.issued(older.customer())
+    books.clock.now += timedelta(days=30)
+    books.customer()
+    books.restore(older.backup(tmp_path), mode="add")
+    books.customer()
+    books.restore(books.backup(tmp_path))
+    seen, cursor = [], None
+
+    while True:
+        found = page(books, cursor=cursor, limit=2)
+        seen += [(entry.at, entry.stream, entry.position) for entry in found.entries]
+        cursor = found.cursor
+        if cursor is None:
+            break
+
+    assert [at for at, _, _ in seen] == sorted((at for at, _, _ in seen), reverse=True)
+    assert seen == [(entry.at, entry.stream, entry.position) for entry in entries(books)]
+
+
+def test_the_accounts_own_history_is_paged_whole_where_its_clock_went_back(books: Books) -> None:
+    for module, minutes in (("stock", 10), ("projects", -20), ("hours", 5)):
+        books.clock.now += timedelta(minutes=minutes)
+        books.application.record_control(books.access.account, books.actor, ModuleEnabled(module=module))
+    which = Filter(kind="account")
+    seen, cursor = [], None
+
+    while True:
+        found = page(books, which, cursor=cursor, limit=1)
+        seen += [entry.position for entry in found.entries]
+        cursor = found.cursor
+        if cursor is None:
+            break
+
+    assert seen == [entry.position for entry in entries(books, which)]
+    assert len(set(seen)) == 6
 
 
 def test_a_cursor_of_a_stream_that_was_replaced_leads_nowhere(books: Books, tmp_path: Path) -> None:
