@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from api.cli.program import run
+from domain.control import SettingsFields
+from domain.events import DATA_TYPES
+from domain.rules import RULES
+from projections.control_totals import ControlTotals
+from snapshots.manifest import FileListed, Manifest, PersonNamed, Segment
 from tests.ubl_documents import invoice
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+FORMAT = ROOT / "docs" / "archive-format.md"
 _COMMAND = re.compile(r"^counterfoil .*$", re.MULTILINE)
 _NOT_ENDING = ("serve", "demo")
+
+
+def programs_of(page: Path) -> list[str]:
+    """The Python programs that a page shows."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def run_program(program: str, folder: Path) -> str:
+    """What *program* prints when it runs in *folder*, without any package of ours."""
+    done = subprocess.run([sys.executable, "-I", "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def commands_of(page: Path) -> list[str]:
@@ -67,3 +87,34 @@ def test_pages_lead_to_pages_that_are_there() -> None:
     for page in [*PAGES, *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!\w+:)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), (page, target)
+
+
+def test_the_writer_of_the_format_page_writes_a_sound_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check, writer = programs_of(FORMAT)
+    monkeypatch.chdir(tmp_path)
+    run_program(writer, tmp_path)
+
+    assert run(["inspect", "written.zip"]) == 0, capsys.readouterr()
+    assert run_program(check.replace("acme.zip", "written.zip"), tmp_path) == "True"
+
+
+@pytest.mark.slow
+def test_the_program_of_the_format_page_finds_the_root_of_a_backup(installation: Path) -> None:
+    assert run(["import", "ubl", "--account", "acme-bv", "--any-supplier", "invoices/one.xml"]) == 0
+    assert run(["backup", "acme-bv", "-o", "acme.zip"]) == 0
+
+    assert run_program(programs_of(FORMAT)[0], installation) == "True"
+
+
+def test_the_format_page_names_every_event_and_every_field() -> None:
+    page = FORMAT.read_text("utf-8")
+    structs = [*DATA_TYPES.values(), *(rules.state for rules in RULES.values())]
+    structs += [Manifest, Segment, PersonNamed, FileListed, SettingsFields, ControlTotals]
+
+    facts = {name.partition(".")[2] for name in DATA_TYPES}
+    fields = {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)}
+    named = {part for words in re.findall(r"`([^`\n]+)`", page) for part in re.split(r"[^a-z0-9_]+", words)}
+
+    assert sorted((facts | fields) - named) == []
