@@ -21,6 +21,7 @@ from tests.ubl_documents import invoice
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+TUTORIAL = ROOT / "docs" / "tutorial" / "first-backup.md"
 FORMAT = ROOT / "docs" / "archive-format.md"
 _COMMAND = re.compile(r"^counterfoil .*$", re.MULTILINE)
 _NOT_ENDING = ("serve", "demo")
@@ -118,3 +119,32 @@ def test_the_format_page_names_every_event_and_every_field() -> None:
     named = {part for words in re.findall(r"`([^`\n]+)`", page) for part in re.split(r"[^a-z0-9_]+", words)}
 
     assert sorted((facts | fields) - named) == []
+
+
+@pytest.mark.slow
+def test_the_tutorial_leads_where_it_says(
+    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COUNTERFOIL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COUNTERFOIL_DATABASE_URL", empty_database)
+    page = TUTORIAL.read_text("utf-8")
+    (xml,) = re.findall(r"^```xml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    Path("first.xml").write_text(xml, "utf-8")
+    Path("second.xml").write_text(xml.replace("2026-00001", "2026-00002"), "utf-8")
+
+    roots = []
+    for command in commands_of(TUTORIAL):
+        words = shlex.split(command)[1:]
+        if words[0] == "restore" and "--dry-run" not in words:
+            words.append("--yes")
+        assert run(words) == 0, (command, capsys.readouterr().err)
+        said = capsys.readouterr().out
+        roots += re.findall(r"tree root (\w+)", said)
+        if words[0] == "restore":
+            assert "LOST: 1 issued documents" in said
+            assert "2026-00002 only in retired stream 1" in said
+            assert "receivables EUR: 242.00 → 121.00" in said
+
+    assert len(roots) == 2, "a backup and a restore"
+    assert len(set(roots)) == 1
