@@ -31,7 +31,7 @@ def backup(
 
     with session(email) as who, progress("backup") as report:
         access = who.access(account)
-        name = f"{access.slug}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.zip"
+        name = f"{access.slug}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.zip"
         target = output or who.installation.settings.backups / access.account / name
         taken = take_backup(who.installation.application, access, who.actor, target, progress=report)
     entities = sum(taken.counts.values())

@@ -35,6 +35,9 @@ def ubl(
     from api.cli.session import session
     from api.ubl import import_documents
 
+    for file in files:
+        _check_readable(file)
+
     def given() -> Iterator[tuple[str, bytes]]:
         for file in files:
             yield str(file), file.read_bytes()
@@ -47,6 +50,12 @@ def ubl(
     show("\n".join(line for file in report.files for line in lines_of(file)), report, as_json=as_json)
     if report.refused:
         raise typer.Exit(1)
+
+
+def _check_readable(file: Path) -> None:
+    """That *file* can be read, before anything is imported. Raises OSError."""
+    with file.open("rb"):
+        pass
 
 
 def lines_of(file: Any) -> list[str]:

@@ -26,14 +26,21 @@ def clean(text: str) -> str:
     )
 
 
+def clean_line(text: str) -> str:
+    """*text* on one line: what an account holds must not look like a line that we print."""
+    return clean(text.replace("\n", "\N{SYMBOL FOR NEWLINE}").replace("\t", " "))
+
+
 def show(text: str, data: Any, *, as_json: bool) -> None:
-    """Print *data* as JSON, or else *text*."""
+    """Print *data* as JSON, in UTF-8 whatever the locale, or else *text*."""
     if as_json:
         import msgspec
 
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
     else:
         sys.stdout.write(clean(text.rstrip("\n")) + "\n")
+    sys.stdout.flush()
 
 
 def tell(text: str) -> None:
@@ -42,7 +49,8 @@ def tell(text: str) -> None:
 
 
 def table(rows: Sequence[tuple[str, ...]], head: tuple[str, ...]) -> str:
-    """Rows under their heads, in columns; numbers to the right."""
+    """Rows under their heads, in columns, each on one line; numbers to the right."""
+    rows = [tuple(clean_line(cell) for cell in row) for row in rows]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     lines = []
     for row in (head, *rows):

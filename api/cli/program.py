@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import traceback
@@ -25,7 +26,7 @@ from api.cli import (
     timeline,
     token,
 )
-from api.cli.output import tell
+from api.cli.output import clean, show, tell
 
 app = typer.Typer(
     name="counterfoil",
@@ -53,6 +54,9 @@ app.command("demo")(demo.demo)
 
 def main() -> None:
     """Run the command line and end the process with its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what is done must not fail at being told
     sys.exit(run(sys.argv[1:]))
 
 
@@ -61,7 +65,9 @@ def run(arguments: list[str]) -> int:
     try:
         status = app(arguments, prog_name="counterfoil", standalone_mode=False)
     except typer.TyperException as wrong:
-        tell(f"counterfoil: {wrong.format_message()} See --help for usage.")
+        message = wrong.format_message()
+        # Without a command, the message is the help itself.
+        tell(message if message.startswith("Usage:") else f"counterfoil: {message} See --help for usage.")
         return wrong.exit_code
     except (typer.Abort, KeyboardInterrupt):
         tell("counterfoil: stopped; what was not finished was not done")
@@ -79,28 +85,31 @@ def run(arguments: list[str]) -> int:
 def _failed(wrong: Exception, *, as_json: bool) -> int:
     from domain.errors import CounterfoilError
 
+    hint = ""
     if isinstance(wrong, CounterfoilError):
+        code, reason = wrong.code, str(wrong)
         hint = f"\n  hint: {wrong.hint}" if wrong.hint else ""
-        tell(f"counterfoil: {wrong}{hint}")
-        if as_json:
-            _print_problem(wrong.code, str(wrong), getattr(wrong, "report", None))
-        return 1
-    import psycopg
-
-    if isinstance(wrong, psycopg.OperationalError):
-        tell(f"counterfoil: the database does not answer: {str(wrong).strip().splitlines()[0]}")
-    elif isinstance(wrong, OSError):
-        tell(f"counterfoil: {wrong.filename or 'a file'}: {wrong.strerror or wrong}")
     else:
-        tell(f"counterfoil: something that should not happen did ({type(wrong).__name__}); {_logged(wrong)}")
+        code, reason = _unforeseen(wrong)
+    tell(f"counterfoil: {reason}{hint}")
+    if as_json:
+        report = getattr(wrong, "report", None)
+        problem = {"code": code, "reason": clean(reason), **({} if report is None else {"report": report})}
+        with contextlib.suppress(OSError):  # the output itself may be what failed
+            show("", problem, as_json=True)
     return 1
 
 
-def _print_problem(code: str, reason: str, report: object) -> None:
-    import msgspec
+def _unforeseen(wrong: Exception) -> tuple[str, str]:
+    """Code and reason of what is no error of ours."""
+    import psycopg
 
-    problem = {"code": code, "reason": reason, **({} if report is None else {"report": report})}
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(problem), indent=2).decode() + "\n")
+    if isinstance(wrong, psycopg.OperationalError):
+        said = (str(wrong).strip() or type(wrong).__name__).splitlines()[0]
+        return "database.unavailable", f"the database does not answer: {said}"
+    if isinstance(wrong, OSError):
+        return "file.refused", f"{wrong.filename or 'the output'}: {wrong.strerror or wrong}"
+    return "program.failed", f"something that should not happen did ({type(wrong).__name__}); {_logged(wrong)}"
 
 
 def _logged(wrong: Exception) -> str:
@@ -111,7 +120,8 @@ def _logged(wrong: Exception) -> str:
         folder = load_settings(os.environ).home / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.log"
-        file.write_text("".join(traceback.format_exception(wrong)), "utf-8")
+        file.touch(mode=0o600)  # a message may quote what an account holds
+        file.write_text("".join(traceback.format_exception(wrong)), "utf-8", "backslashreplace")
     except Exception:  # noqa: BLE001 - the first error is the one to tell
         return "no log of it could be written"
     return f"its trace lies in {file}"

@@ -17,7 +17,9 @@ def rebuild(
 ) -> None:
     """Derive an account's snapshots and log from its events alone, compare, and put snapshots right.
 
-    Exit status 1: there were differences, and they were not put right. Example: counterfoil rebuild acme-bv --check --as an@example.com
+    Exit status 1: there were differences, and they were not put right.
+
+    Example: counterfoil rebuild acme-bv --check --as an@example.com
     """
     from api.cli.session import session
     from domain.accounts import require_administrator

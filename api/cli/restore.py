@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli.inspect import File
 from api.cli.output import As, Json, ask, progress, show
+
+if TYPE_CHECKING:
+    from snapshots.report import RestoreReport
 
 
 def restore(
@@ -39,19 +42,21 @@ def restore(
     if errors not in ("abort", "skip"):
         raise typer.BadParameter(f"{errors!r} is neither abort nor skip", param_hint="--errors")
     choices = Choices(mode, errors, dry_run, change_closed_periods)  # type: ignore[arg-type]  # checked just above
-    with session(email) as who, file.open("rb") as opened, progress("restore") as report:
+    with session(email) as who, file.open("rb") as opened:
         access = who.access(into)
 
-        def run(chosen: Choices) -> object:
-            return restore_archive(
-                who.installation.application,
-                access,
-                who.actor,
-                opened,
-                choices=chosen,
-                limits=limits(who.installation.settings),
-                progress=report,
-            )
+        def run(chosen: Choices) -> RestoreReport:
+            # Bars end with each run: they would draw over a question.
+            with progress("rehearse" if chosen.dry_run else "restore") as report:
+                return restore_archive(
+                    who.installation.application,
+                    access,
+                    who.actor,
+                    opened,
+                    choices=chosen,
+                    limits=limits(who.installation.settings),
+                    progress=report,
+                )
 
         try:
             if not dry_run and mode == "overwrite" and not yes:
@@ -60,13 +65,12 @@ def restore(
         except Refused as refused:
             show(readable(refused.report), refused.report, as_json=as_json)
             raise typer.Exit(1) from None
-    show(readable(found), found, as_json=as_json)  # type: ignore[arg-type]  # a RestoreReport
+    show(readable(found), found, as_json=as_json)
 
 
-def _warning(account: str, rehearsed: object) -> str:
-    from snapshots.report import RestoreReport, readable
+def _warning(account: str, rehearsed: RestoreReport) -> str:
+    from snapshots.report import readable
 
-    assert isinstance(rehearsed, RestoreReport)
     removed = sum(one.removed for one in rehearsed.changes)
     replaced = sum(one.replaced for one in rehearsed.changes)
     return (

@@ -11,12 +11,17 @@ from api.cli.output import tell
 
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on (default: of the settings).")] = None,
-    port: Annotated[int | None, typer.Option(help="The port (default: of the settings).")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65_535, help="The port (default: of the settings).")] = None,
 ) -> None:
-    """Answer HTTP until stopped. Tokens are made with `counterfoil token create`.
+    """Answer HTTP until stopped by Ctrl-C or SIGTERM. Tokens are made with `counterfoil token create`.
 
     Example: counterfoil serve --port 8017
     """
+    import contextlib
+    import errno
+    import signal
+    import socket
+
     import uvicorn
 
     from api.bootstrap import installation
@@ -25,6 +30,20 @@ def serve(
 
     in_force = settings()
     listen_on, at = host or in_force.host, port or in_force.port
-    with installation(in_force) as opened:
-        tell(f"counterfoil listens on http://{listen_on}:{at}/v1")
-        uvicorn.run(create_app(opened.application, in_force), host=listen_on, port=at, log_level="warning")
+    # Bound here: uvicorn would end the process with a status of its own when the address is taken.
+    family = socket.AF_INET6 if ":" in listen_on else socket.AF_INET
+    with installation(in_force) as opened, socket.socket(family) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((listen_on, at))
+            listening.listen()  # from here on callers wait, and are not turned away
+        except OSError as wrong:
+            reason = "is in use already" if wrong.errno == errno.EADDRINUSE else wrong.strerror or str(wrong)
+            tell(f"counterfoil: cannot listen on {listen_on} port {at}: {reason}")
+            raise typer.Exit(1) from None
+        app = create_app(opened.application, in_force)
+        tell(f"counterfoil listens on http://{f'[{listen_on}]' if ':' in listen_on else listen_on}:{at}/v1")
+        # Ctrl-C and the signal of a service manager end it alike, and end a database server of our own with it.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.output import Account, As, Json, show
+from api.cli.output import Account, As, Json, clean_line, show
 
 
 def timeline(
@@ -22,7 +22,7 @@ def timeline(
     ] = None,
     since: Annotated[str | None, typer.Option(help="Only from this day or time on (UTC).")] = None,
     until: Annotated[str | None, typer.Option(help="Only before this day or time (UTC).")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many entries.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most so many entries.")] = 50,
     cursor: Annotated[str | None, typer.Option(help="Go on where an earlier page ended.")] = None,
     email: As = None,
     as_json: Json = False,
@@ -58,9 +58,9 @@ def _time(option: str, text: str | None) -> datetime | None:
 
 
 def _lines(entry: Any) -> list[str]:
-    who = entry.actor_name or entry.actor
+    who = clean_line(entry.actor_name or entry.actor)
     if entry.linked_to != entry.actor:
-        who += f", linked to {entry.linked_to_name or entry.linked_to}"
+        who += f", linked to {clean_line(entry.linked_to_name or entry.linked_to)}"
     if not entry.verified:
         who += " (unverified)"
     head = f"{entry.at}  {entry.type}  {entry.entity or ''}  by {who} ({entry.via})"
@@ -73,4 +73,4 @@ def _shown(value: Any) -> str:
     if value is None:
         return "–"
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return text if len(text) <= 100 else text[:97] + "..."
+    return clean_line(text if len(text) <= 100 else text[:97] + "...")
