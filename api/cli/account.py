@@ -110,7 +110,12 @@ def settings_(
     street: Annotated[str | None, typer.Option(help="Street and house number.")] = None,
     post_code: Annotated[str | None, typer.Option(help="Post code.")] = None,
     city: Annotated[str | None, typer.Option(help="City.")] = None,
-    closed_until: Annotated[str | None, typer.Option(help="Last day of the closed books, such as 2025-12-31.")] = None,
+    country: Annotated[str | None, typer.Option(help="Where the company is (ISO 3166-1).")] = None,
+    language: Annotated[str | None, typer.Option(help="What its documents are written in.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Where its day begins.")] = None,
+    closed_until: Annotated[
+        str | None, typer.Option(help="Last day of the closed books, such as 2025-12-31; none opens them all.")
+    ] = None,
     number_format: Annotated[
         list[str] | None, typer.Option(help="KIND=FORMAT, such as invoice=F{year}-{number:04}; may be repeated.")
     ] = None,
@@ -141,9 +146,15 @@ def settings_(
             address.update({key: value for key, value in placed.items() if value is not None})
             party.update({key: value for key, value in given.items() if value is not None})
             changes["company"] = {**party, "address": address}
+        plain = {"country": country, "language": language, "time_zone": time_zone}
+        changes.update({key: value for key, value in plain.items() if value is not None})
         if closed_until is not None:
-            changes["closed_until"] = closed_until
+            changes["closed_until"] = None if closed_until == "none" else closed_until
         if number_format:
+            if unclear := [pair for pair in number_format if "=" not in pair]:
+                raise FieldRefused(
+                    "number-format", repr(unclear[0]), "KIND=FORMAT, such as invoice=F{year}-{number:04}"
+                )
             pairs = dict(pair.partition("=")[::2] for pair in number_format)
             changes["number_formats"] = {**before.number_formats, **pairs}
         try:
