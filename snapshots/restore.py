@@ -325,7 +325,7 @@ class _Restore:
             if (now.stream, now.position) != (live.stream, live.position):
                 swapped = now.stream != live.stream
                 raise _changed(report, MovedOn(0 if swapped else now.position - live.position, swapped=swapped))
-            for statement in ("carry_events", "carry_entities", "carry_segments", "carry_attributions"):
+            for statement in ("carry_events", "carry_entities"):
                 connection.execute(SQL[statement], key)
         return live.frontier
 
@@ -435,6 +435,10 @@ class _Restore:
 
         def finish(connection: Connection[Row]) -> None:
             first, came_by = segment
+            if came_by == "add":
+                key = {"account": account, "stream": fresh.stream, "live": live.stream, "head": live.position}
+                connection.execute(SQL["carry_segments"], key)
+                connection.execute(SQL["carry_attributions"], key)
             if fresh.events:  # an empty archive brings no positions
                 whole = (first, came_by, archive, report.authenticity)
                 insert_segment(connection, account, fresh.stream, whole, at=at, by=self._actor.name)
