@@ -6,12 +6,16 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import typer
 
-from api.cli.program import run
+from api.cli.program import app, run
+from api.settings import load_settings, settings_in_force
 from domain.control import SettingsFields
 from domain.events import DATA_TYPES
 from domain.rules import RULES
@@ -77,11 +81,44 @@ def test_every_command_that_is_shown_works(installation: Path, capsys: pytest.Ca
         assert status == 0, (command, capsys.readouterr().err)
 
 
-def test_every_command_has_its_page_in_the_reference() -> None:
+def test_every_command_has_its_help_in_the_reference(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = (ROOT / "docs" / "reference" / "command-line.md").read_text("utf-8")
+    shown = dict(re.findall(r"^## counterfoil ([a-z ]+)\n\n```\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    monkeypatch.setenv("COLUMNS", "80")
+    commands = dict(_commands(typer.main.get_command(app)))
 
-    for name in ("account open", "member add", "backup", "inspect", "restore", "timeline", "import ubl", "rebuild"):
-        assert f"## counterfoil {name}\n" in page
+    assert shown.keys() == commands.keys()
+    for name, text in shown.items():
+        run([*name.split(), "--help"])
+        assert capsys.readouterr().out.split() == text.split(), name
+
+
+def _commands(of: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if not hasattr(of, "commands"):
+        yield name.strip(), of
+    for part, command in getattr(of, "commands", {}).items():
+        yield from _commands(command, f"{name} {part}")
+
+
+def test_every_setting_is_in_the_reference(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text("utf-8")
+
+    for setting in settings_in_force(load_settings({"COUNTERFOIL_HOME": str(tmp_path)})):
+        assert f"`COUNTERFOIL_{setting.name.upper()}`" in page
+        assert setting.name == "home" or f"| `{setting.name}` |" in page
+
+
+def test_the_settings_file_that_is_shown_is_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text("utf-8")
+    (shown,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "counterfoil.toml").write_text(shown, "utf-8")
+
+    settings = load_settings({"COUNTERFOIL_HOME": str(tmp_path)})
+
+    assert settings.acting_as == "an@example.com"
+    assert settings.upload_limit_bytes == 1024**3
 
 
 def test_pages_lead_to_pages_that_are_there() -> None:
