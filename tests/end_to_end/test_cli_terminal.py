@@ -17,10 +17,11 @@ import pytest
 
 from api.bootstrap import installation
 from api.settings import load_settings
-from domain.accounts import ensure_person, open_account
+from domain.accounts import ensure_person, find_access, find_person, open_account
 from domain.application import Actor
 from domain.control import SettingsFields
 from snapshots.backup import take_backup
+from snapshots.content import read_content
 from tests.ubl_documents import invoice
 
 ME = "an@example.com"
@@ -116,8 +117,10 @@ def test_a_file_that_is_not_there_stops_an_import_before_it_begins(environment: 
     assert ran.returncode == 1
     assert "two.xml: No such file" in ran.stderr
     assert '"code": "file.refused"' in ran.stdout
-    with installation(load_settings(environment)) as opened, opened.database.connection() as connection:
-        assert connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
+    with installation(load_settings(environment)) as opened:
+        owner = find_person(opened.database, ME)
+        access = find_access(opened.database, owner.id, "acme-bv")
+        assert read_content(opened.database, access.account).events == 0
 
 
 @pytest.mark.slow
