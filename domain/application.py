@@ -187,8 +187,9 @@ class Application:
         self, connection: Connection[Row], decision: _Decision, control: Control, seen: Seen, *, lock: bool
     ) -> Outcome | None:
         account, head, now = decision.account, seen.head, self.clock()
-        if head.last_at is not None and now < head.last_at:
-            now = head.last_at  # a clock that went back: no event is earlier than the one before it
+        # No event is earlier than the one before it, where the clock went back or what was restored came from one that
+        # was ahead. Dates of documents are by this clock all the same.
+        at = now if head.last_at is None else max(now, head.last_at)
         within = nullcontext() if lock else None
         reader = StreamReader(connection, account, head.stream, within=within, series=seen.series)
         work = Work(control, reader, stream=head.stream, now=now, states=seen.states.values())
@@ -199,13 +200,13 @@ class Application:
             return Outcome(result, head.stream, head.position)
         _check_writes(account, control, decision.actor)
         _keep_attachments(connection, account, work.attachments, locked=lock)
-        batch, leaves = _batch(work, head, decision.actor, now)
+        batch, leaves = _batch(work, head, decision.actor, at)
         frontier = append_leaves(head.frontier, leaves)
         position = append(connection, account, head, frontier, batch)
         if position is None or lock:
             self._recent.forget(account)  # behind the lock it is not committed yet
         else:
-            left = Head(head.stream, position, frontier, now, head.control_position)
+            left = Head(head.stream, position, frontier, at, head.control_position)
             self._recent.keep(account, _left(seen, left, work, batch))
         return None if position is None else Outcome(result, head.stream, position)
 

@@ -134,6 +134,7 @@ class Examiner:
         self._totaller = Totaller()
         self._actors: dict[bytes, int] = {}
         self._clashes: list[Clash] = []
+        self._merged: dict[str, tuple[str, Kind]] = {}
         self._partitions = partitions or partitions_for(archive)
         self._attached = {file.sha256 for file in archive.attachments()}
 
@@ -356,6 +357,7 @@ class Examiner:
         refused = set(self.faults.entities)
         for partition in range(self._partitions):
             self._check_targets(self._across.read(partition).decode().split("\n")[:-1], refused)
+        self._check_merges(refused)
         for fault in self._refuse_clashes(self._clashes):
             self.faults.add(fault)
         refused |= self.faults.entities
@@ -387,6 +389,8 @@ class Examiner:
         target, source = record[1:37], record[37:73]
         codes, _, field = record[76:].partition(" ")
         kinds = _kinds_of(codes)
+        if field == "merged_into":
+            self._merged[source] = (target, KINDS[int(record[73:75])])
 
         def fits(found: tuple[Kind, bool] | None) -> bool:
             return found is not None and found[0] in kinds and (record[75] == "1" or not found[1])
@@ -402,6 +406,22 @@ class Examiner:
         where = "account" if target in own else "archive"
         reason = f"{field}: refers to {target}, {what}; expected {expected} of the {where}"
         self._refuse("archive.reference-unknown", kind, source, reason, refused)
+
+    def _check_merges(self, refused: set[str]) -> None:
+        """Note what is merged in a ring: nothing would stand for it, and whoever looked would look for ever."""
+        known: set[str] = set()
+        for first in self._merged:
+            way: dict[str, Kind] = {}
+            at = first
+            while at in self._merged and at not in known and at not in way:
+                target, way[at] = self._merged[at]
+                at = target
+            ring = list(way)[list(way).index(at) :] if at in way else []
+            for id_ in ring:
+                into = self._merged[id_][0]
+                reason = f"merged_into: found {into}, which leads back; expected one that is merged no further"
+                self._refuse("archive.merged-in-a-ring", way[id_], id_, reason, refused)
+            known.update(way)
 
     def _check_key(self, key: str, holders: list[str], refused: set[str]) -> None:
         """Who has *key*, in the archive and in the account beside it: once in each, if it must be unique."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,10 +12,12 @@ from domain import commands
 from domain import control as c
 from domain.accounts import add_member, ensure_person, find_access
 from domain.application import Actor
+from domain.entity import NotPossible
 from domain.errors import CounterfoilError
 from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.work import Work
+from snapshots.inspection import inspect_archive
 from snapshots.report import readable
 from snapshots.restore import BooksClosedThen, Choices, OwnerOnly, restore_archive
 from tests.fixtures.accounts import OpenAccount
@@ -174,3 +176,27 @@ def test_adding_to_a_closed_period_needs_the_owners_word(
 
     assert other.rows() == before
     assert other.restore(archive, mode="add", change_closed_periods=True).outcome == "restored"
+
+
+def test_an_archive_from_a_clock_that_was_ahead_dates_no_later_document(
+    books: Books, fresh_account: OpenAccount, tmp_path: Path
+) -> None:
+    other = Books(fresh_account())
+    today = other.clock.now.date()
+    books.clock.now += timedelta(days=300_000)
+    customer = books.customer()
+
+    other.restore(books.backup(tmp_path))
+
+    invoice = other.issued(customer)
+    assert other.state(Kind.INVOICE, invoice).issue_date == today
+    subscription = other.make(
+        Kind.SUBSCRIPTION,
+        customer=customer,
+        lines=[LINE],
+        interval={"n": 1, "unit": "months"},
+        next_date=(today + timedelta(days=1)).isoformat(),
+    )
+    with pytest.raises(NotPossible, match="next due on"):
+        other.run(lambda work: commands.invoice_period(work, subscription))
+    assert inspect_archive(as_file(other.backup(tmp_path))).is_sound
