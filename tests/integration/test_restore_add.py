@@ -402,3 +402,26 @@ def test_only_added_events_are_counted_and_linked(books: Books, tmp_path: Path) 
     assert [(person.person, person.events) for person in report.people] == [(books.person, 1)]
     assert mine in states(books)
     assert is_sound(books)
+
+
+def test_an_addition_in_many_partitions_by_worker_processes_comes_to_the_same(
+    books: Books, other: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in (books, other):
+        one.make(Kind.ITEM, number="B-1", name="Bell", net_price="10.00", vat=VAT)
+        customer = one.customer(number="7")
+        invoice = one.issued(customer)
+        one.run(lambda work, invoice=invoice: commands.credit(work, invoice))
+        one.issued(customer, Kind.QUOTE)
+    archive = books.backup(tmp_path)
+    whole = other.restore(archive, mode="add", errors="skip", dry_run=True)
+    monkeypatch.setattr("snapshots.examination._PARTITION_BYTES", 300)
+    monkeypatch.setattr("snapshots.examination._WORKERS_FROM_BYTES", 0)
+
+    parts = other.restore(archive, mode="add", errors="skip")
+
+    assert sorted(map(str, parts.faults)) == sorted(map(str, whole.faults))
+    assert {one.id for one in parts.matched} == {one.id for one in whole.matched}
+    for name in ("changes", "skipped", "faults_count", "totals_result", "events", "people"):
+        assert getattr(parts, name) == getattr(whole, name), name
+    assert is_sound(other)
