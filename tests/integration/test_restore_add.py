@@ -223,8 +223,12 @@ def test_what_was_deleted_here_does_not_come_back_and_refuses_nothing(books: Boo
     customer = books.customer("Gone")
     draft = books.make(Kind.INVOICE, customer=customer, lines=[LINE])
     quote = books.issued(customer, Kind.QUOTE)
+    ledger = books.make(Kind.LEDGER_ACCOUNT, number="700000", name="Sales", type="income")
+    item = books.make(Kind.ITEM, number="B-1", name="Bell", net_price="10.00", vat=VAT, ledger_account=ledger)
     archive = books.backup(tmp_path)
     books.run(lambda work: commands.delete(work, Kind.INVOICE, draft))
+    books.run(lambda work: commands.delete(work, Kind.ITEM, item))
+    books.run(lambda work: commands.delete(work, Kind.LEDGER_ACCOUNT, ledger))
     other = books.customer("Still here")
     books.run(lambda work: commands.merge(work, Kind.CUSTOMER, customer, other))
     before = books.rows()
@@ -234,7 +238,7 @@ def test_what_was_deleted_here_does_not_come_back_and_refuses_nothing(books: Boo
     assert report.outcome == "nothing_to_add"
     assert report.faults == ()
     assert report.people == ()
-    assert report.events == 7
+    assert report.events == 11
     assert books.rows() == before
     assert books.state(Kind.QUOTE, quote).customer == customer
 

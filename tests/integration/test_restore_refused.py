@@ -182,6 +182,13 @@ def something_before_a_line(archive: Edited) -> None:
     archive.change_line(TIMELINE, b'"name":"Jan"', lambda line: b"x" + line)
 
 
+def something_that_ends_as_a_line(archive: Edited) -> None:
+    line = next(line for line in archive.lines(TIMELINE) if b'"name":"Jan"' in line)
+    strange = json.loads(line)["entity"].encode()
+    other = line.replace(strange, b"01900000-0000-7000-8000-000000000000")
+    archive.put_lines(TIMELINE, [*archive.lines(TIMELINE), b"x" + other])
+
+
 def nobody_at_work(archive: Edited) -> None:
     archive.change_line(
         TIMELINE, b'"name":"Jan"', lambda line: re.sub(rb'"actor":"[^"]*"', b'"actor":"person:zzz"', line)
@@ -252,6 +259,7 @@ FAULTS = [
     (raw_tab, "line.refused", TIMELINE, "canonical line"),
     (no_utf8, "line.refused", TIMELINE, "not UTF-8"),
     (something_before_a_line, "line.refused", TIMELINE, "no JSON"),
+    (something_that_ends_as_a_line, "line.refused", TIMELINE, "no JSON"),
     (nobody_at_work, "line.refused", TIMELINE, "actor: found 'person:zzz'"),
     (reference_that_is_no_id, "archive.reference-unknown", INVOICES, "customer: refers to"),
     (snapshot_of_no_json, "line.refused", CUSTOMERS, "no JSON"),
