@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, NamedTuple
 
 import msgspec
+import psycopg
 from psycopg import Connection
 
 from domain.accounts import Access
 from domain.application import Actor, Application
 from domain.control import BackupFailed, BackupTaken, Control
-from domain.errors import ArchiveError, CounterfoilError
+from domain.errors import ArchiveError, CounterfoilError, StoreError
 from domain.ids import NIL, AccountId, PersonId, new_id
 from domain.kinds import Kind
-from domain.store.database import Row
+from domain.store.database import DatabaseUnavailable, Row
 from domain.store.statements import statements
 from domain.tree import Frontier
 from projections.ahead import ahead
@@ -89,6 +90,18 @@ class ArchiveNotWritten(ArchiveError):
         return f"{self.path}: could not be written: {self.reason}; expected a folder with room that may be written to"
 
 
+@dataclass(eq=False)
+class BackupNotRecorded(ArchiveError):
+    """The archive is whole and stands under its name, but the account's history does not tell of it."""
+
+    code: ClassVar[str] = "archive.not-recorded"
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: is whole, but could not be put on record: {self.reason}; take another, or keep it by hand"
+
+
 def no_progress(_phase: str, _done: int, _of: int) -> None:
     """Tells nobody."""
 
@@ -99,7 +112,8 @@ def take_backup(
     """Write an archive of the account to *target*, replacing a file of that name only once the new one is whole.
 
     *progress* is told phase, rows done and rows in all. Raises ArchiveNotWritten or StoreError leaves; then *target* is
-    as it was, and the account's control stream says that the backup failed.
+    as it was, and the account's control stream says that the backup failed. Raises BackupNotRecorded when the archive
+    is whole and only that could not be said.
     """
     try:
         with _appearing_whole(target) as file:
@@ -111,6 +125,8 @@ def take_backup(
         ) from wrong
     except CounterfoilError as wrong:
         raise _failed(application, access, actor, wrong) from wrong
+    except psycopg.OperationalError as wrong:
+        raise _failed(application, access, actor, DatabaseUnavailable.because(wrong)) from wrong
     backup = Backup(
         path=target,
         archive=taken.archive,
@@ -121,19 +137,19 @@ def take_backup(
         size_bytes=size,
         sha256=sha256,
     )
-    application.record_control(
-        access.account,
-        actor,
-        BackupTaken(
-            archive=backup.archive,
-            file=target.name,
-            stream=backup.stream,
-            position=backup.position,
-            root=backup.root,
-            size=size,
-            sha256=sha256,
-        ),
+    recorded = BackupTaken(
+        archive=backup.archive,
+        file=target.name,
+        stream=backup.stream,
+        position=backup.position,
+        root=backup.root,
+        size=size,
+        sha256=sha256,
     )
+    try:
+        application.record_control(access.account, actor, recorded)
+    except (StoreError, psycopg.OperationalError) as wrong:
+        raise BackupNotRecorded(str(target), str(wrong).partition("\n")[0]) from wrong
     return backup
 
 
@@ -142,7 +158,7 @@ def _failed(application: Application, access: Access, actor: Actor, wrong: Count
     try:
         failed = BackupFailed(code=wrong.code, reason=str(wrong)[:2000])
         application.record_control(access.account, actor, failed)
-    except CounterfoilError as also:
+    except (CounterfoilError, psycopg.Error) as also:
         wrong.add_note(f"and it could not be put on record: {also}")
     return wrong
 

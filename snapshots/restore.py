@@ -24,7 +24,7 @@ from domain.control import AccountClosed, NumbersGiven, RestoreBegun, RestoreFai
 from domain.errors import ArchiveError, CounterfoilError, RestoreError
 from domain.ids import PersonId
 from domain.parties import Value
-from domain.store.database import Row
+from domain.store.database import DatabaseUnavailable, Row
 from domain.store.statements import statements
 from domain.tree import EMPTY, Frontier
 from projections.control_totals import ControlTotals, differences
@@ -102,8 +102,8 @@ def restore_archive(
     """Restore the archive in *file* into the account of *access*, or rehearse it. What was, or would be, done.
 
     *actor* is the restoring person. Raises ArchiveError leaves for a file that is no sound archive, Refused leaves with
-    the report, RoleLacking, AccountClosed; then the account is as it was, which its control stream records unless it
-    was a rehearsal.
+    the report, RoleLacking, AccountClosed, DatabaseUnavailable; then the account is as it was, which its control stream
+    records unless it was a rehearsal.
     """
     require_administrator(access, "restoring")
     if access.control.closed:
@@ -122,6 +122,11 @@ def restore_archive(
         if not choices.dry_run:
             _record_failure(application, access, actor, archive.manifest.archive, wrong)
         raise
+    except psycopg.OperationalError as wrong:
+        unavailable = DatabaseUnavailable.because(wrong)
+        if not choices.dry_run:
+            _record_failure(application, access, actor, archive.manifest.archive, unavailable)
+        raise unavailable from wrong
 
 
 @dataclass(eq=False)

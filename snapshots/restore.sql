@@ -78,6 +78,10 @@ SELECT (SELECT count(*) FROM events WHERE account_id = %(account)s AND stream_id
 -- Row lock on the live stream until commit: from here on no writer comes between.
 SELECT stream_id, head_position FROM streams WHERE account_id = %(account)s AND status = 'live' FOR UPDATE;
 
+-- name: lock_stream
+-- Row lock on the stream until commit: waits for a swap that is being committed. Key: streams_pkey.
+SELECT status FROM streams WHERE account_id = %(account)s AND stream_id = %(stream)s FOR UPDATE;
+
 -- name: retire
 UPDATE streams SET status = 'retired' WHERE account_id = %(account)s AND stream_id = %(stream)s AND status = 'live';
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import ClassVar, NamedTuple
 
 import msgspec
+import psycopg
 from psycopg import Connection, Rollback
 
 from domain.application import Actor, Application, record_control
@@ -93,11 +94,25 @@ def swap(
 ) -> None:
     """Make *fresh* live, if the account still is where it was *seen*; *finish* adds to the same transaction.
 
-    Raises MovedOn, CountDiffers; then the account is as it was.
+    Raises MovedOn, CountDiffers, psycopg.OperationalError; then the account is as it was.
     """
+    database = application.database
     while True:
-        if _try_swap(application.database, account, actor, seen=seen, fresh=fresh, at=at, finish=finish, record=record):
-            return
+        try:
+            if _try_swap(database, account, actor, seen=seen, fresh=fresh, at=at, finish=finish, record=record):
+                return
+        except psycopg.OperationalError:
+            # The connection may have gone after the commit and before we heard of it: then it is done.
+            if _is_live(database, account, fresh.stream):
+                return
+            raise
+
+
+def _is_live(database: Database, account: AccountId, stream: int) -> bool:
+    """Whether the account lives in *stream*, once whatever still is at work on that stream's row has ended."""
+    with database.transaction(account) as connection:
+        row = connection.execute(SQL["lock_stream"], {"account": account, "stream": stream}).fetchone()
+    return row is not None and row[0] == "live"
 
 
 def _try_swap(

@@ -31,7 +31,7 @@ from domain.store.database import DatabaseUnavailable
 from domain.store.streams import AccountUnknown, NumberTaken
 from domain.work import BooksClosed, EntityUnknown, StillReferred, VersionStale
 from projections.timeline import CursorGone
-from snapshots.backup import ArchiveNotWritten
+from snapshots.backup import ArchiveNotWritten, BackupNotRecorded
 
 T = TypeVar("T")
 LOG = logging.getLogger("counterfoil.http")
@@ -57,6 +57,7 @@ STATUS: dict[type[CounterfoilError], int] = {
     PersonUnknown: 404,
     ArchiveError: 422,
     ArchiveNotWritten: 500,
+    BackupNotRecorded: 503,
     RestoreError: 409,
     UblError: 422,
     TooLarge: 413,

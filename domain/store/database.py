@@ -38,6 +38,11 @@ class DatabaseUnavailable(StoreError):
     code: ClassVar[str] = "store.unavailable"
     reason: str
 
+    @classmethod
+    def because(cls, wrong: psycopg.Error) -> Self:
+        """What the driver says, in one line."""
+        return cls(str(wrong).strip().partition("\n")[0])
+
     def __str__(self) -> str:
         return f"the database does not answer: {self.reason}"
 
@@ -97,7 +102,7 @@ class Database:
             with psycopg.connect(self.dsn, autocommit=True) as connection:
                 migrate(connection)
         except psycopg.OperationalError as wrong:
-            raise DatabaseUnavailable(str(wrong).strip()) from wrong
+            raise DatabaseUnavailable.because(wrong) from wrong
         self._pool.open()
 
     def close(self) -> None:
