@@ -338,9 +338,9 @@ class StreamReader:
         return (rows[0][0], rows[0][2] or rows[0][1]) if rows else None
 
     def brought(self, id_: EntityId) -> Brought | None:
-        """How and when an entity's last event came into the account; None when it was recorded here."""
+        """How and when the last of an entity's events that came from elsewhere did, unless it was resumed since."""
         rows = self._rows("find_segment", entity=id_)
-        return Brought(*rows[0]) if rows and rows[0][0] != "recorded" else None
+        return Brought(*rows[0]) if rows else None
 
     def _rows(self, statement: str, **values: Any) -> list[Any]:
         with self._within or self._connection.transaction():

@@ -130,7 +130,9 @@ class Reader(Protocol):
         ...
 
     def brought(self, id_: EntityId) -> Brought | None:
-        """How and when an entity's last event came into the account; None when it was recorded here."""
+        """How and when the last of an entity's events that came from elsewhere did; None for none, and since it was
+        resumed.
+        """
         ...
 
 
