@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.output import Account, As, Json, show, table
+from api.cli.output import Account, As, Json, clean_line, show, table
 
 app = typer.Typer(help="Open accounts, list and show them, change their settings.", no_args_is_help=True)
 
@@ -18,6 +18,7 @@ def open_(
     currency: Annotated[str, typer.Option(help="What it keeps its books in (ISO 4217).")] = "EUR",
     language: Annotated[str, typer.Option(help="What its documents are written in.")] = "en",
     time_zone: Annotated[str, typer.Option(help="Where its day begins.")] = "Europe/Brussels",
+    company: Annotated[str | None, typer.Option(help="The company's name, where it is not the account's.")] = None,
     vat: Annotated[str | None, typer.Option(help="The company's VAT number; documents need company details.")] = None,
     email: As = None,
     as_json: Json = False,
@@ -35,12 +36,16 @@ def open_(
     with installation(in_force) as opened:
         meaning = _settings_fields(
             {"country": country, "currency": currency, "language": language, "time_zone": time_zone},
-            company=None if vat is None else {"name": name, "vat_identifier": vat, "address": {"country": country}},
+            company=None if vat is None and company is None else _company(company or name, vat, country),
         )
         owner = ensure_person(opened.database, owner_email, None, at=opened.application.clock())
         access = open_account(opened.application, name, owner, meaning, via="cli")
     text = f"Opened {access.control.name!r} as {access.slug}; {owner.email} owns it."
     show(text, {"account": access.account, "slug": access.slug, "owner": owner.email}, as_json=as_json)
+
+
+def _company(name: str, vat: str | None, country: str) -> dict[str, Any]:
+    return {"name": name, **({"vat_identifier": vat} if vat else {}), "address": {"country": country}}
 
 
 def _settings_fields(values: dict[str, Any], company: dict[str, Any] | None) -> Any:
@@ -70,7 +75,8 @@ def list_(email: As = None, as_json: Json = False) -> None:
         found = accounts_of(who.installation.database, who.person.id)
     rows = [(one.slug, one.control.name, one.role.value, "closed" if one.control.closed else "open") for one in found]
     data = [
-        {"account": one.account, "slug": one.slug, "name": one.control.name, "role": one.role.value} for one in found
+        {"account": one.account, "slug": one.slug, "name": one.control.name, "role": row[2], "state": row[3]}
+        for one, row in zip(found, rows, strict=True)
     ]
     text = table(rows, ("account", "name", "your role", "state")) if rows else "You have access to no account."
     show(text, data, as_json=as_json)
@@ -90,16 +96,31 @@ def show_(account: Account, email: As = None, as_json: Json = False) -> None:
         counts = count_kinds(who.installation.database, access.account)
     control = access.control
     settings = control.settings
+    closed = ", closed" if control.closed else ""
     lines = [
-        f"{control.name} ({access.slug}, {access.account}), opened {control.opened_at:%Y-%m-%d}",
-        f"company: {settings.company.name if settings.company else 'no details yet'}",
+        f"{control.name} ({access.slug}, {access.account}), opened {control.opened_at:%Y-%m-%d}{closed}",
+        f"company: {_company_line(settings.company)}",
         f"country {settings.country}, currency {settings.currency}, language {settings.language}, {settings.time_zone}",
         f"books closed up to: {settings.closed_until or 'never closed'}",
+        *(f"numbers of {kind}: {text}" for kind, text in settings.number_formats.items()),
+        *(f"module: {module}" for module in control.modules),
         *(f"member: {member.name} <{member.email}>, {member.role.value}" for member in control.members),
         *(f"custom field: {field.kind}.{field.key} “{field.label}” ({field.type})" for field in control.custom_fields),
-        table([(kind, f"{count:,}") for kind, count in counts.items()], ("kind", "entities")),
     ]
-    show("\n".join(lines), {"slug": access.slug, "control": control, "counts": counts}, as_json=as_json)
+    kinds = table([(kind, f"{count:,}") for kind, count in counts.items()], ("kind", "entities"))
+    show(
+        "\n".join([*map(clean_line, lines), kinds]),
+        {"slug": access.slug, "control": control, "counts": counts},
+        as_json=as_json,
+    )
+
+
+def _company_line(company: Any) -> str:
+    if company is None:
+        return "no details yet"
+    address = company.address
+    placed = (*address.lines, address.post_code, address.city, address.country) if address else ()
+    return ", ".join(part for part in (company.name, company.vat_identifier, *placed) if part)
 
 
 @app.command("settings")

@@ -215,6 +215,7 @@ def _people(report: RestoreReport) -> str:
 
 
 def _next(slug: str, target: Path) -> str:
+    import shlex
     import sys
 
     program = Path(sys.argv[0])
@@ -222,13 +223,13 @@ def _next(slug: str, target: Path) -> str:
     if program.parent.name == "bin":
         near = Path.cwd() in program.resolve().parents
         name = str(program.resolve().relative_to(Path.cwd())) if near else str(program)
-    person = OWNER[0]
+    file, name, person = shlex.quote(str(target)), shlex.quote(name), OWNER[0]
     return "\n".join(
         (
             "Try next:",
-            f"  {name} inspect {target}",
+            f"  {name} inspect {file}",
             f"  {name} timeline {slug} --kind invoice --limit 5 --as {person}",
-            f"  {name} restore {target} --into {slug} --dry-run --as {person}",
+            f"  {name} restore {file} --into {slug} --dry-run --as {person}",
             f"  {name} rebuild {slug} --check --as {person}",
             f"  {name} token create --as {person}    # and then: {name} serve",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect as inspect_module
 import io
 import os
 import sys
@@ -28,10 +29,12 @@ from api.cli import (
 )
 from api.cli.output import clean, show, tell
 
+STATUS = "Exit status: 0 done, 1 refused or found faulty, 2 wrong usage, 130 stopped by hand."
+
 app = typer.Typer(
     name="counterfoil",
     help="Keep, back up, restore and review invoicing accounts.",
-    epilog="Exit status: 0 done, 1 refused or found faulty, 2 wrong usage.",
+    epilog=STATUS,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -50,6 +53,17 @@ app.command("timeline")(timeline.timeline)
 app.command("rebuild")(rebuild.rebuild)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
+
+
+def _with_status_and_example(*groups: typer.Typer) -> None:
+    """Give each command's help its exit statuses, and its example a paragraph that can be copied: never wrapped."""
+    for command in (command for group in groups for command in group.registered_commands):
+        said = inspect_module.getdoc(command.callback) or ""
+        command.help = said.replace("Example: ", "\n\n\b\nExample:\n  ")
+        command.epilog = STATUS
+
+
+_with_status_and_example(app, *(group.typer_instance for group in app.registered_groups if group.typer_instance))
 
 
 def main() -> None:

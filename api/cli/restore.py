@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from api.cli.inspect import File
 from api.cli.output import As, Json, ask, progress, show
+from domain.errors import RestoreError
 
 if TYPE_CHECKING:
+    from api.cli.session import Session
+    from domain.accounts import Access
     from snapshots.report import RestoreReport
 
 
@@ -60,12 +64,38 @@ def restore(
 
         try:
             if not dry_run and mode == "overwrite" and not yes:
+                before = _head(who, access)
                 ask(_warning(access.slug, run(choices._replace(dry_run=True))), yes=yes)
+                if _head(who, access) != before:
+                    raise ChangedSinceAsked(access.slug)
             found = run(choices)
         except Refused as refused:
             show(readable(refused.report), refused.report, as_json=as_json)
             raise typer.Exit(1) from None
     show(readable(found), found, as_json=as_json)
+
+
+@dataclass(eq=False)
+class ChangedSinceAsked(RestoreError):
+    """The account changed between the rehearsal and the answer: what was agreed to is not what would be lost."""
+
+    code: ClassVar[str] = "restore.changed-since-asked"
+    account: str
+
+    def __post_init__(self) -> None:
+        self.hint = "restore again, to see what would be lost now"
+
+    def __str__(self) -> str:
+        return f"{self.account} changed after it was rehearsed; nothing was restored"
+
+
+def _head(who: Session, access: Access) -> tuple[int, int]:
+    """The account's live stream, and the position of its last event."""
+    from snapshots.swap import read_live
+
+    with who.installation.database.transaction(access.account) as connection:
+        live = read_live(connection, access.account)
+    return live.stream, live.position
 
 
 def _warning(account: str, rehearsed: RestoreReport) -> str:

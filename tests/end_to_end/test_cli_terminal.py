@@ -11,15 +11,18 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from api.bootstrap import installation
 from api.settings import load_settings
+from domain import commands
 from domain.accounts import ensure_person, find_access, find_person, open_account
 from domain.application import Actor
 from domain.control import SettingsFields
+from domain.kinds import Kind
 from snapshots.backup import take_backup
 from snapshots.content import read_content
 from tests.ubl_documents import invoice
@@ -47,8 +50,18 @@ def environment(empty_database: str, tmp_path: Path) -> dict[str, str]:
     return kept | own
 
 
-def at_terminal(environment: dict[str, str], arguments: list[str], *, waits_for: str, answer: str) -> tuple[int, str]:
-    """Run the program at a terminal, and *answer* once it shows *waits_for*. Its exit status and all it showed."""
+def at_terminal(
+    environment: dict[str, str],
+    arguments: list[str],
+    *,
+    waits_for: str,
+    answer: str,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> tuple[int, str]:
+    """Run the program at a terminal; once it shows *waits_for*, do something *meanwhile*, and *answer*.
+
+    Its exit status and all it showed.
+    """
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(sys.executable, [*PROGRAM, *arguments], environment)
@@ -64,6 +77,7 @@ def at_terminal(environment: dict[str, str], arguments: list[str], *, waits_for:
             break
         shown += piece
         if not answered and waits_for in shown:
+            meanwhile()
             os.write(terminal, answer.encode())
             answered = True
     else:
@@ -85,6 +99,31 @@ def test_a_question_at_a_terminal_stands_still_and_no_leaves_the_account_alone(e
     assert "Nothing was done." in shown[question:]
     assert not re.search(r"\x1b\[\d*[AK]", shown[question:])  # no bar drew over it
     assert "Restored" not in shown
+
+
+@pytest.mark.slow
+def test_yes_is_not_taken_for_more_than_what_was_shown(environment: dict[str, str]) -> None:
+    archive = f"{environment['COUNTERFOIL_HOME']}/acme.zip"
+    with installation(load_settings(environment)) as opened:
+        owner = find_person(opened.database, ME)
+        account = find_access(opened.database, owner.id, "acme-bv").account
+
+        def colleague_works() -> None:
+            fields = {"party": {"name": "New while the question stood"}}
+            actor = Actor.person(owner.id, "api")
+            opened.application.run(account, actor, lambda work: commands.create(work, Kind.CUSTOMER, fields))
+
+        status, shown = at_terminal(
+            environment,
+            ["restore", archive, "--into", "acme-bv"],
+            waits_for="Go on? [y/N]: ",
+            answer="y\n",
+            meanwhile=colleague_works,
+        )
+
+        assert status == 1
+        assert "counterfoil: acme-bv changed after it was rehearsed; nothing was restored" in shown
+        assert read_content(opened.database, account).counts["customer"] == 1
 
 
 @pytest.mark.slow
