@@ -102,8 +102,8 @@ def restore_archive(
     """Restore the archive in *file* into the account of *access*, or rehearse it. What was, or would be, done.
 
     *actor* is the restoring person. Raises ArchiveError leaves for a file that is no sound archive, Refused leaves with
-    the report, RoleLacking, AccountClosed, DatabaseUnavailable; then the account is as it was, which its control stream
-    records unless it was a rehearsal.
+    the report, RoleLacking, AccountClosed, DatabaseUnavailable, NoRoom; then the account is as it was, which its
+    control stream records unless it was a rehearsal.
     """
     require_administrator(access, "restoring")
     if access.control.closed:
@@ -127,6 +127,22 @@ def restore_archive(
         if not choices.dry_run:
             _record_failure(application, access, actor, archive.manifest.archive, unavailable)
         raise unavailable from wrong
+    except OSError as wrong:
+        no_room = NoRoom(wrong.strerror or str(wrong))
+        if not choices.dry_run:
+            _record_failure(application, access, actor, archive.manifest.archive, no_room)
+        raise no_room from wrong
+
+
+@dataclass(eq=False)
+class NoRoom(RestoreError):
+    """A file that the restore works with could not be read or written."""
+
+    code: ClassVar[str] = "restore.no-room"
+    reason: str
+
+    def __str__(self) -> str:
+        return f"a working file could not be read or written: {self.reason}; nothing was restored"
 
 
 @dataclass(eq=False)

@@ -32,6 +32,7 @@ from domain.store.streams import AccountUnknown, NumberTaken
 from domain.work import BooksClosed, EntityUnknown, StillReferred, VersionStale
 from projections.timeline import CursorGone
 from snapshots.backup import ArchiveNotWritten, BackupNotRecorded
+from snapshots.restore import NoRoom
 
 T = TypeVar("T")
 LOG = logging.getLogger("counterfoil.http")
@@ -59,6 +60,7 @@ STATUS: dict[type[CounterfoilError], int] = {
     ArchiveNotWritten: 500,
     BackupNotRecorded: 503,
     RestoreError: 409,
+    NoRoom: 507,
     UblError: 422,
     TooLarge: 413,
     ImportRefused: 409,
@@ -79,7 +81,7 @@ _HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="counterfoil"'}, 503: {"Retr
 _OURS = {
     500: "something went wrong here; the request id leads to it in the log",
     503: "the database does not answer",
-    507: "there is no room to keep what was sent",
+    507: "there is no room to keep what was sent, or to work on it",
 }
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 _UNKNOWN = re.compile(r"contains unknown field `([^`]+)`")
