@@ -28,6 +28,13 @@ class _Shown(NamedTuple):
     after: Content
 
 
+class _Outcome(NamedTuple):
+    """Where an account's archive is, and whether the account is back exactly."""
+
+    archive: Path
+    is_back: bool
+
+
 def demo(
     ubl: Annotated[
         Path | None, typer.Option("--ubl", metavar="FOLDER", help="Fill it from the UBL files in here.")
@@ -45,8 +52,9 @@ def demo(
     with installation(in_force) as opened:
         owner = ensure_person(opened.database, *OWNER, at=opened.application.clock())
         accounts = _sample(opened, owner) if ubl is None else _imported(opened, owner, ubl)
-        is_back = [_show_main_job(opened, owner, access) for access in accounts]
-    if not all(is_back):
+        shown = [_show_main_job(opened, owner, access) for access in accounts]
+    show(f"\n{_next(accounts[0].slug, shown[0].archive)}", None, as_json=False)
+    if not all(one.is_back for one in shown):
         raise typer.Exit(1)
 
 
@@ -118,8 +126,8 @@ def _open_for(opened: Installation, owner: Person, files: Sequence[tuple[str, by
     raise typer.Exit(1)
 
 
-def _show_main_job(opened: Installation, owner: Person, access: Access) -> bool:
-    """Back up, change, restore, compare. Whether the account is back exactly."""
+def _show_main_job(opened: Installation, owner: Person, access: Access) -> _Outcome:
+    """Back up, change, restore, compare."""
     from datetime import UTC, datetime
 
     from domain.accounts import find_access
@@ -146,8 +154,8 @@ def _show_main_job(opened: Installation, owner: Person, access: Access) -> bool:
     show(_people(restored), None, as_json=False)
     is_back = shown.before == shown.after
     verdict = "The account is back exactly." if is_back else "THE ACCOUNT IS NOT AS IT WAS."
-    show(f"{verdict}\n\n{_next(access.slug, target)}", None, as_json=False)
-    return is_back
+    show(verdict, None, as_json=False)
+    return _Outcome(target, is_back)
 
 
 def _change_things(opened: Installation, access: Access, actor: object) -> str:
@@ -167,7 +175,7 @@ def _change_things(opened: Installation, access: Access, actor: object) -> str:
         there = [customer for customer in customers if not customer.archived and not customer.merged_into]
         for customer in there[:3]:
             commands.change(work, Kind.CUSTOMER, customer.id, {"notes": "Changed by mistake"})
-        done.append(f"changed {len(there[:3])} customers")
+        done.append("changed a customer" if len(there) == 1 else f"changed {len(there[:3])} customers")
         for kind in (Kind.INVOICE, Kind.QUOTE):
             documents: list[Document] = [decode_state(kind, raw) for raw in work.reader.of_kind(kind)]
             for document in [one for one in documents if one.state == "draft"][:2]:

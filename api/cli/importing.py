@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.output import As, Json, show
+from api.cli.output import As, Json, clean_line, show
 
 app = typer.Typer(help="Import documents from other software.", no_args_is_help=True)
 
@@ -65,10 +65,10 @@ def lines_of(file: Any) -> list[str]:
             f"{file.file}: refused: {file.refused.reason}",
             *([f"  hint: {file.refused.hint}"] if file.refused.hint else []),
         ]
-    made = ", ".join(f"{one.kind} {one.name}" for one in file.made)
+    made = ", ".join(clean_line(f"{one.kind} {one.name}") for one in file.made) or "nothing new"
     lines = [
         f"{file.file}: {file.document.kind} {file.document.name}, {file.totals.with_vat} {file.currency}; made {made}"
     ]
     lines += [f"  warning: {warning}" for warning in file.warnings]
-    lines += [f"  not kept: {one.path} = {one.value}" for one in file.unread]
+    lines += [clean_line(f"  not kept: {one.path} = {one.value}") for one in file.unread]
     return lines
