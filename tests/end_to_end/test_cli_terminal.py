@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -62,9 +61,9 @@ def at_terminal(
 
     Its exit status and all it showed.
     """
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(sys.executable, [*PROGRAM, *arguments], environment)
+    terminal, side = pty.openpty()
+    process = subprocess.Popen([*PROGRAM, *arguments], env=environment, stdin=side, stdout=side, stderr=side)
+    os.close(side)
     shown, answered, last = "", False, time.monotonic() + WAIT_S
     while time.monotonic() < last:
         if not select.select([terminal], [], [], 0.5)[0]:
@@ -81,9 +80,9 @@ def at_terminal(
             os.write(terminal, answer.encode())
             answered = True
     else:
-        os.kill(pid, signal.SIGKILL)
+        process.kill()
     os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
+    return process.wait(WAIT_S), shown
 
 
 @pytest.mark.slow
