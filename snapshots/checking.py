@@ -329,7 +329,7 @@ def _fold(events: Iterable[tuple[int, Event]], faults: Faults) -> dict[EntityId,
             faults.add(_fault("archive.kind-changes", TIMELINE, position, "type", id_, reason))
             continue
         try:
-            rules.admit(None if state is not None and is_gone(state) else state, event.data)
+            rules.admit(state, event.data)
         except DomainError as wrong:
             faults.add(_fault(wrong.code, TIMELINE, position, getattr(wrong, "field", None), id_, str(wrong)))
             continue

@@ -430,3 +430,19 @@ def test_an_archive_without_an_attached_file_is_refused(books: Books, tmp_path: 
         books.restore(archive.zipped())
 
     assert refused.value.report.faults[0].code == "archive.attachment-missing"
+
+
+def test_what_was_deleted_is_not_made_again(books: Books, tmp_path: Path) -> None:
+    gone = books.customer("Gone")
+    books.run(lambda work: commands.delete(work, Kind.CUSTOMER, gone))
+    archive = Edited(books.backup(tmp_path))
+    lines = archive.lines(TIMELINE)
+    made = next(line for line in lines if gone.encode() in line and b"customer.created" in line)
+    later = json.loads(next(line for line in lines if gone.encode() in line and b"customer.deleted" in line))["at"]
+    again = made.replace(b'"version":1', b'"version":3').replace(json.loads(made)["at"].encode(), later.encode())
+    archive.put_lines(TIMELINE, [*lines, again])
+
+    with pytest.raises(Refused) as refused:
+        books.restore(archive.zipped())
+
+    assert [fault.code for fault in refused.value.report.faults] == ["domain.not-possible"]
