@@ -13,6 +13,7 @@ Promises: no permission changes outside HOME, no user is added, and a folder tha
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import pwd
@@ -343,17 +344,31 @@ def server_programs() -> Path:
 
 
 def _make_folder(folder: Path, mode: int, owner: Account | None = None) -> None:
-    """Make *folder* unless it is there; finish the making of one that a killed process did not hand over to *owner*."""
-    try:
-        folder.mkdir(mode & 0o700)
-    except FileExistsError:
-        if not folder.is_dir():
-            raise
-        if owner is None or folder.lstat().st_uid != os.geteuid():
+    """Make *folder* unless it is there; finish the making of one that a killed process did not hand over to *owner*.
+
+    It appears under its name with its mode and owner: another process that starts at this moment must not meet it
+    before its server's account can come in.
+    """
+    if not folder.exists():
+        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        _hand_over(made, mode, owner)
+        try:
+            made.rename(folder)
+        except OSError:
+            # Somebody else was first, and is at work in theirs; an empty one of theirs would have been replaced.
+            made.rmdir()
+        else:
             return
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if owner is not None and folder.lstat().st_uid == os.geteuid():
+        _hand_over(folder, mode, owner)
+
+
+def _hand_over(folder: Path, mode: int, owner: Account | None) -> None:
     if owner is not None and owner.is_other:
         os.chown(folder, owner.uid, owner.gid)
-    folder.chmod(mode)  # mkdir's own mode is cut by the umask
+    folder.chmod(mode)
 
 
 def _version(programs: Path) -> str:
