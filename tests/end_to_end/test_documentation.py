@@ -140,6 +140,8 @@ def test_the_writer_of_the_format_page_writes_a_sound_archive(
 
 @pytest.mark.slow
 def test_the_program_of_the_format_page_finds_the_root_of_a_backup(installation: Path) -> None:
+    assert run_program(programs_of(FORMAT)[0], installation) == "True", "an account that is empty yet"
+
     assert run(["import", "ubl", "--account", "acme-bv", "--any-supplier", "invoices/one.xml"]) == 0
     assert run(["backup", "acme-bv", "-o", "acme.zip"]) == 0
 
