@@ -1,7 +1,7 @@
 """Deriving an account anew from its events alone, and comparing: snapshots, numbers, positions, versions, the log.
 
-Events are read entity by entity in blocks, so memory is a block, whatever the account's size. A repair puts snapshots
-right, in one transaction under the live stream's lock; events are never touched.
+Events are read entity by entity in blocks, so memory is a block, whatever the account's size and however much of it is
+wrong. A repair puts snapshots right, in one transaction under the live stream's lock; events are never touched.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from domain.control import Control
 from domain.errors import DomainError, StoreError
 from domain.events import Event, LineRefused, decode_lines, read_line, read_lines
 from domain.ids import NIL, AccountId, EntityId
-from domain.kinds import DOCUMENT_KINDS
+from domain.kinds import DOCUMENT_KINDS, Kind
 from domain.parties import Value
+from domain.rules import RULES
 from domain.store.database import Database, Row
 from domain.store.statements import statements
 from domain.store.streams import AccountUnknown, EntityRow, NumberTaken
 from domain.tree import EMPTY, leaf_hash
 from domain.tree import append as append_leaves
-from domain.work import kind_of
+from domain.work import decode_state, kind_of
 from projections.ahead import ahead
 
 SQL = statements("projections", "rebuild.sql")
@@ -59,7 +60,10 @@ class Difference(Value, frozen=True, kw_only=True):
 
 
 class Rebuilt(Value, frozen=True, kw_only=True):
-    """What a rebuild found; ``repaired`` counts the snapshots and series that it put right."""
+    """What a rebuild found; ``repaired`` counts the snapshots and series that it put right.
+
+    ``remaining`` counts the differences that stand: all of a check's; after a repair, those that it cannot put right.
+    """
 
     stream: int
     events: int
@@ -68,6 +72,7 @@ class Rebuilt(Value, frozen=True, kw_only=True):
     differences: tuple[Difference, ...] = ()
     differences_count: int = 0
     repaired: int = 0
+    remaining: int = 0
 
 
 @dataclass(eq=False)
@@ -85,11 +90,15 @@ class _Differences:
     def __init__(self) -> None:
         self.listed: list[Difference] = []
         self.count = 0
-        self.in_log = 0
+        self.lasting = 0
+        self.first_in_log: Difference | None = None
 
-    def add(self, difference: Difference) -> None:
+    def add(self, difference: Difference, *, lasting: bool = False) -> None:
+        """Take *difference* in; what is in the log, and what else is *lasting*, no repair puts right."""
         self.count += 1
-        self.in_log += difference.is_in_log
+        self.lasting += lasting or difference.is_in_log
+        if difference.is_in_log and self.first_in_log is None:
+            self.first_in_log = difference
         if len(self.listed) < MOST_LISTED:
             self.listed.append(difference)
 
@@ -115,20 +124,27 @@ def rebuild(database: Database, account: AccountId, *, check: bool) -> Rebuilt:
         stream, head, frontier, control = _read_live(connection, account)
         key = {"account": account, "stream": stream}
         root = _check_log(connection, key, head, frontier, differences)
-        entities, wrong = 0, []
+        entities, repaired = 0, 0
         numbers = _Numbers(_CONTROL.decode(control))
         after: str = NIL
-        for block in _folded_blocks(connection, key, differences):
+        for block in chain(_folded_blocks(connection, key, differences), [[]]):
             entities += len(block)
             numbers.note(block)
-            wrong += _compare(connection, key, block, (after, block[-1].id), differences)
-            after = block[-1].id
-        wrong += _compare(connection, key, [], (after, _LAST), differences)
+            last = block[-1].id if block else _LAST
+            wrong = _compare(connection, key, block, (after, last), differences)
+            after = last
+            if not check and differences.first_in_log is None:
+                _put_entities(connection, key, wrong)
+                repaired += len(wrong)
         wrong_series = _compare_series(connection, key, numbers, differences)
-        if not check and (wrong or wrong_series):
-            if differences.in_log:
-                raise LogDamaged(str(next((one for one in differences.listed if one.is_in_log), "see the check")))
-            _put_right(connection, key, wrong, wrong_series)
+        if not check:
+            if differences.first_in_log is not None and differences.count > differences.lasting:
+                raise LogDamaged(str(differences.first_in_log))
+            if repaired:
+                _put_numbers(connection, key)
+            for series in wrong_series:
+                connection.execute(SQL["put_series"], {**key, **series})
+            repaired += len(wrong_series)
     return Rebuilt(
         stream=stream,
         events=head,
@@ -136,7 +152,8 @@ def rebuild(database: Database, account: AccountId, *, check: bool) -> Rebuilt:
         root=root,
         differences=tuple(differences.listed),
         differences_count=differences.count,
-        repaired=0 if check else len(wrong) + len(wrong_series),
+        repaired=repaired,
+        remaining=differences.count if check else differences.lasting,
     )
 
 
@@ -147,20 +164,24 @@ def _read_live(connection: Connection[Row], account: AccountId) -> Any:
     return row
 
 
-def _put_right(
-    connection: Connection[Row], key: dict[str, Any], wrong: list[EntityRow], wrong_series: list[dict[str, Any]]
-) -> None:
-    """Write the rows as they should be; numbers when no wrong one is left, since two may have been exchanged."""
-    for row in wrong:
-        connection.execute(SQL["put_entity"], {**key, **row._asdict(), "number": None})
-    for row in wrong:
-        if row.number is not None:
-            try:
-                connection.execute(SQL["put_entity"], {**key, **row._asdict()})
-            except psycopg.errors.UniqueViolation as twice:
-                raise NumberTaken(row.kind, row.number) from twice
-    for series in wrong_series:
-        connection.execute(SQL["put_series"], {**key, **series})
+def _put_entities(connection: Connection[Row], key: dict[str, Any], rows: list[EntityRow]) -> None:
+    """Write the rows as they should be, but for their numbers: two may have been exchanged."""
+    with connection.cursor() as cursor:
+        cursor.executemany(SQL["put_entity"], [{**key, **row._asdict(), "number": None} for row in rows])
+
+
+def _put_numbers(connection: Connection[Row], key: dict[str, Any]) -> None:
+    """Give each entity that has no number the one that its state, which is right by now, says. Raises NumberTaken."""
+    after: str = NIL
+    while rows := connection.execute(SQL["read_unnumbered"], {**key, "after": after, "rows": ROWS_A_BLOCK}).fetchall():
+        for id_, kind, state in rows:
+            number = RULES[Kind(kind)].number(decode_state(Kind(kind), state))
+            if number is not None:
+                try:
+                    connection.execute(SQL["put_number"], {**key, "id": id_, "number": number})
+                except psycopg.errors.UniqueViolation as twice:
+                    raise NumberTaken(kind, number) from twice
+        after = rows[-1][0]
 
 
 def rebuild_states(database: Database, account: AccountId) -> Iterator[tuple[EntityId, Any]]:
@@ -308,32 +329,43 @@ def _compare(
     differences: _Differences,
 ) -> list[EntityRow]:
     """Compare the snapshots of ids *between* (after, last) with what was folded. The rows that would be right."""
-    after, last = between
-    rows = connection.execute(SQL["read_entities"], {**key, "after": after, "last": last}).fetchall()
-    there = {row[0]: row for row in rows}
+    missing = {folded.id: folded for folded in block}
     wrong = []
-    for folded in block:
-        found = there.pop(folded.id, None)
-        if folded.state is None:
-            continue
-        expected = entity_row(kind_of(folded.state), folded.position, folded.state)
-        if not _same(expected, found, differences):
-            wrong.append(expected)
-    for id_ in there:
-        differences.add(
-            Difference(table="entities", entity=id_, field="id", found="a snapshot", expected="no such entity")
-        )
+    for id_, *found in _snapshots(connection, key, between):
+        folded = missing.pop(id_, None)
+        if folded is None:
+            # No role of ours may delete a snapshot of the live stream.
+            difference = Difference(
+                table="entities", entity=id_, field="id", found="a snapshot", expected="no such entity"
+            )
+            differences.add(difference, lasting=True)
+        elif folded.state is not None:
+            expected = entity_row(kind_of(folded.state), folded.position, folded.state)
+            if not _same(expected, found, differences):
+                wrong.append(expected)
+    for folded in missing.values():
+        if folded.state is not None:
+            differences.add(
+                Difference(table="entities", entity=folded.id, field="id", found="nothing", expected="its snapshot")
+            )
+            wrong.append(entity_row(kind_of(folded.state), folded.position, folded.state))
     return wrong
 
 
-def _same(expected: EntityRow, found: Any, differences: _Differences) -> bool:
-    if found is None:
-        differences.add(
-            Difference(table="entities", entity=expected.id, field="id", found="nothing", expected="its snapshot")
-        )
-        return False
+def _snapshots(connection: Connection[Row], key: dict[str, Any], between: tuple[str, str]) -> Iterator[Row]:
+    after, last = between
+    while True:
+        parameters = {**key, "after": after, "last": last, "rows": ROWS_A_BLOCK}
+        rows = connection.execute(SQL["read_entities"], parameters).fetchall()
+        yield from rows
+        if len(rows) < ROWS_A_BLOCK:
+            return
+        after = rows[-1][0]
+
+
+def _same(expected: EntityRow, found: list[Any], differences: _Differences) -> bool:
     is_same = True
-    for field, value in zip(("kind", "version", "position", "number", "deleted", "state"), found[1:], strict=True):
+    for field, value in zip(("kind", "version", "position", "number", "deleted", "state"), found, strict=True):
         right = getattr(expected, field)
         if value != right:
             is_same = False

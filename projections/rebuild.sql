@@ -38,10 +38,11 @@ FROM (SELECT leaf, position FROM events
       ORDER BY position LIMIT %(rows)s) AS block;
 
 -- name: read_entities
--- The snapshots of a range of ids, the last included. Key: entities_pkey.
+-- A block of the snapshots of a range of ids, the last included. Key: entities_pkey.
 SELECT entity_id::text, kind, version, position, number, deleted, state FROM entities
 WHERE account_id = %(account)s AND stream_id = %(stream)s
-  AND entity_id > %(after)s::uuid AND entity_id <= %(last)s::uuid;
+  AND entity_id > %(after)s::uuid AND entity_id <= %(last)s::uuid
+ORDER BY entity_id LIMIT %(rows)s;
 
 -- name: put_entity
 INSERT INTO entities AS mine (account_id, stream_id, entity_id, version, position, deleted, kind, number, state)
@@ -49,6 +50,20 @@ VALUES (%(account)s, %(stream)s, %(id)s, %(version)s, %(position)s, %(deleted)s,
 ON CONFLICT ON CONSTRAINT entities_pkey DO UPDATE
 SET version = excluded.version, position = excluded.position, deleted = excluded.deleted, kind = excluded.kind,
     number = excluded.number, state = excluded.state;
+
+-- name: read_unnumbered
+-- A block of the snapshots that bear no number, of entities that there are events of. Keys: entities_pkey,
+-- events_version_key.
+SELECT e.entity_id::text, e.kind, e.state FROM entities e
+WHERE e.account_id = %(account)s AND e.stream_id = %(stream)s AND e.number IS NULL AND e.entity_id > %(after)s::uuid
+  AND EXISTS (SELECT 1 FROM events v WHERE v.account_id = e.account_id AND v.stream_id = e.stream_id
+              AND v.entity_id = e.entity_id AND v.version = 1)
+ORDER BY e.entity_id LIMIT %(rows)s;
+
+-- name: put_number
+-- Refused by entities_number_key where another entity of the kind bears the number.
+UPDATE entities SET number = %(number)s
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND entity_id = %(id)s;
 
 -- name: read_series
 -- Key: series_pkey.

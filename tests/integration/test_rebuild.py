@@ -7,7 +7,7 @@ import pytest
 
 from domain.ids import AccountId
 from domain.kinds import Kind
-from domain.store.streams import AccountUnknown
+from domain.store.streams import AccountUnknown, NumberTaken
 from projections.rebuild import LogDamaged, Rebuilt, rebuild, rebuild_states
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import Books
@@ -39,6 +39,11 @@ def test_a_sound_account_has_no_differences(books: Books) -> None:
     assert (found.differences_count, found.events, found.entities) == (0, 4, 3)
 
 
+# Snapshots of entities that no event tells of.
+ORPHANS = (
+    "INSERT INTO entities SELECT account_id, stream_id, 1, 1, gen_random_uuid(), false, kind, NULL, state"
+    " FROM entities, generate_series(1, {many}) WHERE {account} AND kind = 'invoice'"
+)
 TAMPERINGS = [
     ("UPDATE entities SET state = replace(state, 'Jan', 'Jon') WHERE {account}", "entities", "state"),
     ("UPDATE entities SET number = 'X' WHERE {account} AND kind = 'invoice'", "entities", "number"),
@@ -46,14 +51,7 @@ TAMPERINGS = [
     ("UPDATE entities SET position = 1 WHERE {account} AND kind = 'invoice'", "entities", "position"),
     ("UPDATE entities SET deleted = true WHERE {account} AND kind = 'invoice'", "entities", "deleted"),
     ("DELETE FROM entities WHERE {account} AND kind = 'invoice'", "entities", "id"),
-    (
-        (
-            "INSERT INTO entities SELECT account_id, stream_id, 1, 1, gen_random_uuid(), false, kind, NULL, state"
-            " FROM entities WHERE {account} AND kind = 'invoice'"
-        ),
-        "entities",
-        "id",
-    ),
+    (ORPHANS.format(many=1, account="{account}"), "entities", "id"),
     ("UPDATE events SET data = replace(data, 'Jan', 'Jon') WHERE {account} AND position = 1", "events", "line"),
     ("UPDATE events SET actor = 'system:nobody' WHERE {account} AND position = 1", "events", "line"),
     ("UPDATE events SET data = '{{}}' WHERE {account} AND position = 1", "events", "data"),
@@ -69,6 +67,14 @@ TAMPERINGS = [
         "UPDATE events SET position = CASE position WHEN 3 THEN 9 ELSE position END WHERE {account}",
         "events",
         "position",
+    ),
+    (
+        (
+            "UPDATE events SET position = -position WHERE {account} AND position IN (1, 2);"
+            " UPDATE events SET position = 3 + position WHERE {account} AND position < 0"
+        ),
+        "streams",
+        "frontier",
     ),
     ("UPDATE entities SET kind = 'item' WHERE {account} AND kind = 'customer'", "entities", "kind"),
     ("UPDATE series SET highest = highest + 1 WHERE {account}", "series", "invoice 2024-{}"),
@@ -86,12 +92,16 @@ def test_each_change_behind_the_services_back_is_found(books: Books, statement: 
     assert found.differences_count == len(found.differences)
 
 
-def test_snapshots_are_put_right_from_the_events(books: Books) -> None:
+@pytest.mark.parametrize("rows_a_block", [1, 2, 2_000])
+def test_snapshots_are_put_right_from_the_events(
+    books: Books, rows_a_block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.rebuild.ROWS_A_BLOCK", rows_a_block)
     tamper(books, "UPDATE entities SET state = replace(state, 'Jan', 'Jon'), number = 'X' || position WHERE {account}")
 
     repaired = rebuild(books.application.database, books.access.account, check=False)
 
-    assert repaired.repaired == 3
+    assert (repaired.repaired, repaired.remaining) == (3, 0)
     assert checked(books).differences_count == 0
 
 
@@ -129,6 +139,50 @@ def test_numbers_that_were_exchanged_are_put_right(books: Books) -> None:
     rebuild(books.application.database, books.access.account, check=False)
 
     assert checked(books).differences_count == 0
+
+
+def test_differences_without_end_are_all_counted_and_the_first_thousand_listed(books: Books) -> None:
+    tamper(books, ORPHANS.format(many=2_500, account="{account}"))
+
+    found = checked(books)
+
+    assert (found.differences_count, found.remaining, len(found.differences)) == (2_500, 2_500, 1_000)
+
+
+def test_a_number_that_no_event_gave_keeps_nobody_from_being_put_right(books: Books) -> None:
+    tamper(books, ORPHANS.format(many=1, account="{account}"))
+    tamper(books, "UPDATE entities SET number = 'X' WHERE {account} AND number IS NOT NULL")
+
+    repaired = rebuild(books.application.database, books.access.account, check=False)
+
+    assert (repaired.repaired, repaired.remaining) == (1, 1)
+    assert [str(one.field) for one in checked(books).differences] == ["id"]
+
+
+def test_a_number_that_two_entities_would_bear_is_named_and_nothing_is_repaired(books: Books) -> None:
+    tamper(books, ORPHANS.format(many=1, account="{account}"))
+    tamper(books, "UPDATE entities SET number = NULL WHERE {account}")
+    tamper(books, "UPDATE entities SET number = '2024-00001' WHERE {account} AND kind = 'invoice' AND position = 1")
+    before = books.rows()
+
+    with pytest.raises(NumberTaken, match="2024-00001"):
+        rebuild(books.application.database, books.access.account, check=False)
+
+    assert books.rows() == before
+
+
+def test_a_log_found_damaged_after_snapshots_were_put_right_takes_them_back(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.rebuild.ROWS_A_BLOCK", 1)
+    tamper(books, "UPDATE entities SET state = replace(state, 'Jan', 'Jon') WHERE {account}")
+    tamper(books, "UPDATE events SET version = 5 WHERE {account} AND position = 4")
+    before = books.rows()
+
+    with pytest.raises(LogDamaged, match="position 4"):
+        rebuild(books.application.database, books.access.account, check=False)
+
+    assert books.rows() == before
 
 
 def test_an_account_that_is_not_there_is_named(books: Books) -> None:
