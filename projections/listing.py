@@ -1,13 +1,66 @@
-"""Lists: what an account holds of each kind."""
+"""Lists: what an account holds of each kind. Snapshots go out as the bytes they are kept as, never decoded."""
 
 from __future__ import annotations
 
-from domain.ids import AccountId
+from typing import NamedTuple
+
+from psycopg import Connection
+
+from domain.ids import NIL, AccountId
 from domain.kinds import Kind
-from domain.store.database import Database
+from domain.store.database import Database, Row
 from domain.store.statements import statements
+from domain.store.streams import AccountUnknown
+from projections.timeline import CursorGone
 
 SQL = statements("projections", "listing.sql")
+
+
+class Place(NamedTuple):
+    """Where in a list one is: at an entity, in a stream."""
+
+    stream: int
+    entity: str
+
+
+class Page(NamedTuple):
+    """Some of a kind's snapshots in the live stream, and the place after which there are more."""
+
+    stream: int
+    states: list[bytes]
+    following: Place | None = None
+
+
+def list_entities(
+    database: Database, account: AccountId, kind: Kind, *, after: Place | None = None, limit: int = 100
+) -> Page:
+    """Up to *limit* snapshots of *kind*, oldest first, those made after *after*; deleted ones are not there.
+
+    Raises AccountUnknown; CursorGone when *after* is of a stream that no longer is the live one.
+    """
+    with database.transaction(account, snapshot=True) as connection:
+        stream = _live(connection, account)
+        if after is not None and after.stream != stream:
+            raise CursorGone(after.stream, stream)
+        parameters = {
+            "account": account,
+            "stream": stream,
+            "kind": kind.value,
+            "after": after.entity if after else NIL,
+            "limit": limit + 1,
+        }
+        rows = connection.execute(SQL["list_entities"], parameters).fetchall()
+    following = Place(stream, rows[limit - 1][0]) if len(rows) > limit else None
+    return Page(stream, [state.encode() for _, state in rows[:limit]], following)
+
+
+def find_numbered(database: Database, account: AccountId, kind: Kind, number: str) -> Page:
+    """The entity of *kind* that bears *number*, as a page of none or one. Raises AccountUnknown."""
+    with database.transaction(account, snapshot=True) as connection:
+        stream = _live(connection, account)
+        parameters = {"account": account, "stream": stream, "kind": kind.value, "number": number}
+        rows = connection.execute(SQL["find_numbered"], parameters).fetchall()
+    return Page(stream, [state.encode() for (state,) in rows])
 
 
 def count_kinds(database: Database, account: AccountId) -> dict[str, int]:
@@ -15,3 +68,11 @@ def count_kinds(database: Database, account: AccountId) -> dict[str, int]:
     with database.transaction(account) as connection:
         found = dict(connection.execute(SQL["count_kinds"], {"account": account}).fetchall())
     return {kind.value: found.get(kind.value, 0) for kind in Kind}
+
+
+def _live(connection: Connection[Row], account: AccountId) -> int:
+    row = connection.execute(SQL["read_live"], {"account": account}).fetchone()
+    if row is None:
+        raise AccountUnknown(account)
+    stream: int = row[0]
+    return stream

@@ -1,3 +1,20 @@
+-- name: read_live
+-- Which stream is live. Key: streams_live_key.
+SELECT stream_id FROM streams WHERE account_id = %(account)s AND status = 'live';
+
+-- name: list_entities
+-- One page of a kind, in the order in which the entities were made. Key: entities_pkey, or entities_number_key and a sort.
+SELECT entity_id::text, state FROM entities
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND NOT deleted
+  AND entity_id > %(after)s
+ORDER BY entity_id LIMIT %(limit)s;
+
+-- name: find_numbered
+-- The entity of a kind that bears a number, none or one. Key: entities_number_key.
+SELECT state FROM entities
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND NOT deleted
+  AND number = %(number)s;
+
 -- name: count_kinds
 -- What is there of each kind. Keys: streams_live_key, entities_number_key.
 SELECT e.kind, count(*) FROM streams s

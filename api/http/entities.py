@@ -15,7 +15,7 @@ from starlette.responses import Response
 from api.http import actions, attachments, outcomes, reads, replies
 from api.http.bodies import Fields, OptionalFields
 from api.http.caller import Inside
-from api.http.errors import CursorRefused, FileUnknown
+from api.http.errors import CursorRefused, FileUnknown, StreamReplaced
 from api.http.outcomes import Result, known_id, run
 from api.http.schemas import COLLECTIONS, SCHEMAS, body_of
 from api.http.tags import IfMatch, from_cursor, to_cursor
@@ -24,6 +24,8 @@ from domain.ids import is_canonical
 from domain.kinds import Kind
 from domain.rules import RULES
 from domain.work import Work
+from projections import listing
+from projections.timeline import CursorGone
 
 PAGE = 100
 MOST_A_PAGE = 1_000  # of usual documents, a page of 2 MB
@@ -80,26 +82,29 @@ def _list(kind: Kind) -> Callable[..., Response]:
         limit: Annotated[int, Query(ge=1, le=MOST_A_PAGE)] = PAGE,
         number: Annotated[str | None, Query(min_length=1, max_length=100, pattern=r"^[^\x00]*$")] = None,
     ) -> Response:
-        account = asking.access.account
+        database, account = asking.application.database, asking.access.account
         if number is not None:
-            found = reads.numbered(asking.application, account, kind, number)
+            found = listing.find_numbered(database, account, kind, number)
             return replies.collection(found.states, stream=found.stream)
-        page = reads.page(asking.application, account, kind, after=_after(cursor), limit=limit)
+        try:
+            page = listing.list_entities(database, account, kind, after=_after(cursor), limit=limit)
+        except CursorGone as gone:
+            raise StreamReplaced(gone.found, gone.live) from None
         following = None
-        if page.last is not None:
-            following = f"{request.url.path}?limit={limit}&cursor={to_cursor(page.stream, page.last)}"
+        if page.following is not None:
+            following = f"{request.url.path}?limit={limit}&cursor={to_cursor(*page.following)}"
         return replies.collection(page.states, stream=page.stream, following=following)
 
     return list_entities
 
 
-def _after(cursor: str | None) -> tuple[int, str] | None:
+def _after(cursor: str | None) -> listing.Place | None:
     if cursor is None:
         return None
     stream, entity = from_cursor(cursor, parts=2)
     if not stream.isdecimal() or len(stream) > 9 or not is_canonical(entity):
         raise CursorRefused(cursor[:80])
-    return int(stream), entity
+    return listing.Place(int(stream), entity)
 
 
 def _create(kind: Kind) -> Callable[..., Response]:
