@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from domain import commands
+from domain.accounts import remove_member
 from domain.application import Actor
 from domain.control import ModuleEnabled
 from domain.entity import FieldRefused
@@ -76,6 +77,28 @@ def test_filters_let_through_what_they_name_and_nothing_else(books: Books) -> No
     assert {entry.entity for entry in entries(books, Filter(entity=customer))} == {customer}
     assert [entry.entity for entry in entries(books, Filter(since=middle + timedelta(seconds=1)))] == [of_bo]
     assert of_bo not in {entry.entity for entry in entries(books, Filter(until=middle))}
+
+
+def test_what_a_restore_brought_shows_who_it_was_whom_it_is_linked_to_and_how_it_came(
+    books: Books, tmp_path: Path
+) -> None:
+    bo = next(member for member in books.access.control.members if member.role == "editor")
+    books.run(
+        lambda work: commands.create(work, Kind.CUSTOMER, {"party": {"name": "Bo's"}}), Actor.person(bo.person, "api")
+    )
+    archive = books.backup(tmp_path)
+    remove_member(books.application, books.access, books.actor, email=bo.email)
+    books.restore(archive)
+    books.customer("An's, since")
+    an = f"person:{books.person}"
+
+    since, brought = entries(books, Filter(kind="customer"))
+
+    assert (since.actor, since.linked_to, since.came_by) == (an, an, "recorded")
+    assert (brought.actor, brought.linked_to, brought.came_by) == (f"person:{bo.person}", an, "restore")
+    assert (brought.actor_name, brought.linked_to_name) == ("Bo", "An")
+    assert entries(books, Filter(person=books.person, kind="customer")) == (since, brought)
+    assert entries(books, Filter(person=PersonId(bo.person), kind="customer")) == ()
 
 
 def test_pages_have_neither_gaps_nor_repeats_while_writes_come_between(books: Books) -> None:
