@@ -14,6 +14,7 @@ Promises: no permission changes outside HOME, no user is added, and a folder tha
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import pwd
@@ -21,8 +22,8 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -167,10 +168,11 @@ class Cluster:
         passage = 0o711 if self.account.is_other else 0o700
         try:
             self.home.parent.mkdir(parents=True, exist_ok=True)
-            _make_folder(self.home, passage)
-            _make_folder(self.run, 0o700)
-            _make_folder(self.folder, passage)
-            _make_folder(self.log.parent, 0o700, owner=self.account)
+            _make_folder(self.home, passage, holding=self.run.name)
+            with _alone_in(self.home):
+                _make_folder(self.run, 0o700)
+                _make_folder(self.folder, passage)
+                _make_folder(self.log.parent, 0o700, owner=self.account)
             owner = self.data.stat().st_uid if self.data.exists() else self.account.uid
         except OSError as error:
             raise FolderRefused(Path(error.filename or self.home), error.strerror or "cannot be used") from error
@@ -343,26 +345,39 @@ def server_programs() -> Path:
     raise ProgramsMissing
 
 
-def _make_folder(folder: Path, mode: int, owner: Account | None = None) -> None:
+def _make_folder(folder: Path, mode: int, owner: Account | None = None, holding: str | None = None) -> None:
     """Make *folder* unless it is there; finish the making of one that a killed process did not hand over to *owner*.
 
     It appears under its name with its mode and owner: another process that starts at this moment must not meet it
-    before its server's account can come in.
+    before its server's account can come in. A rename takes the place of a folder that is empty, under the feet of
+    whoever made that one: so each is made by one process at a time, or appears *holding* a folder of its own.
     """
     if not folder.exists():
         made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        if holding is not None:
+            (made / holding).mkdir(0o700)
         _hand_over(made, mode, owner)
         try:
             made.rename(folder)
         except OSError:
-            # Somebody else was first, and is at work in theirs; an empty one of theirs would have been replaced.
-            made.rmdir()
+            shutil.rmtree(made)  # somebody else was first, and is at work in theirs
         else:
             return
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     if owner is not None and folder.lstat().st_uid == os.geteuid():
         _hand_over(folder, mode, owner)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time makes folders in *folder*; the kernel drops a killed one's lock."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def _hand_over(folder: Path, mode: int, owner: Account | None) -> None:
