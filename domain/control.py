@@ -305,12 +305,6 @@ _CHANGES_OF_AN_OPEN_ACCOUNT = (
     StreamSwapped,
 )
 CONTROL_TYPES: dict[type[Value], str] = {data: name for name, data in CONTROL_EVENTS.items()}
-_DECODERS = {name: msgspec.json.Decoder(data) for name, data in CONTROL_EVENTS.items()}
-
-
-def decode_control(type_name: str, data: bytes | str) -> Value:
-    """The data of a stored control event."""
-    return _DECODERS[type_name].decode(data)
 
 
 def open_account(event: Opened, account: AccountId, at: dt.datetime) -> Control:

@@ -125,14 +125,30 @@ class FieldRefused(DomainError):
         return f"{self.field}: found {self.found}; expected {self.expected}"
 
 
-def converted(values: Any, type_: type[T], *, within: str = "", from_attributes: bool = False) -> T:
-    """Plain *values* as a *type_*. Raises FieldRefused, which names the field, below *within*, and what was found."""
+def where_and_why(wrong: msgspec.ValidationError) -> tuple[str, str]:
+    """The path of the value that a decoder refused, such as ``.lines[0].vat``, empty for the whole, and its reason."""
+    reason, _, path = str(wrong).partition(" - at `")
+    return path.rstrip("`").removeprefix("$"), reason
+
+
+def converted(
+    values: Any,
+    type_: type[T],
+    *,
+    within: str = "",
+    whole: str = "the body",
+    expected: str = "a value as the documentation says",
+    from_attributes: bool = False,
+) -> T:
+    """Plain *values* as a *type_*. Raises FieldRefused, which names the field, below *within*, and what was found.
+
+    Where no field can be named, it names *whole*.
+    """
     try:
         return msgspec.convert(values, type_, strict=True, from_attributes=from_attributes)
     except msgspec.ValidationError as wrong:
-        reason, _, path = str(wrong).partition(" - at `")
-        field = (within + path.rstrip("`").removeprefix("$")).removeprefix(".")
-        raise FieldRefused(field or "the body", reason[:200], "a value as the documentation says") from None
+        path, reason = where_and_why(wrong)
+        raise FieldRefused((within + path).removeprefix(".") or whole, reason[:200], expected) from None
 
 
 def partial(
@@ -165,6 +181,12 @@ def changed_fields(change: msgspec.Struct) -> dict[str, Any]:
     return {name: value for name, value in values if value is not UNSET}
 
 
+def fact_of(event: object) -> str:
+    """What an event says happened, in words for a message: "payment registered"."""
+    name = type(event).__name__
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
+
+
 def admit_master_data(kind: Kind, created: type[Value]) -> Callable[[MasterData | None, Any], None]:
     """The rule of master data: created once; then changed, archived, merged or deleted while it is there.
 
@@ -172,7 +194,7 @@ def admit_master_data(kind: Kind, created: type[Value]) -> Callable[[MasterData 
     """
 
     def admit(state: MasterData | None, event: Any) -> None:
-        fact = type(event).__name__.lower()
+        fact = fact_of(event)
         if state is None:
             if not isinstance(event, created):
                 raise NotPossible(kind.value, fact, "not there", "it is there")

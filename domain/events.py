@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, Protocol, Union
 import msgspec
 
 from domain.decimals import may_hold_odd_decimals, odd_decimals
-from domain.entity import KindRules
+from domain.entity import KindRules, where_and_why
 from domain.errors import DomainError
 from domain.ids import EntityId, is_canonical
 from domain.kinds import Kind
@@ -231,8 +231,8 @@ def _difference(found: bytes, written: bytes) -> str:
 
 def _refused(wrong: msgspec.ValidationError, raw: bytes) -> LineRefused:
     """The decoder's message with its path, turned into field, found and expected."""
-    reason, _, path = str(wrong).partition(" - at `")
-    field = path.rstrip("`").removeprefix("$").removeprefix(".")
+    path, reason = where_and_why(wrong)
+    field = path.removeprefix(".")
     if field == "type" or "'type'" in reason:
         named = json.loads(raw).get("type")
         return LineRefused("type", repr(named)[:80], "an event type of this version, such as invoice.issued")

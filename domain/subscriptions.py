@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from domain.codes import Currency
-from domain.entity import FieldRefused, KindRules, NotPossible, Reference, changed_fields, partial
+from domain.entity import FieldRefused, KindRules, NotPossible, Reference, changed_fields, fact_of, partial
 from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.lines import CustomFields, Line, check_lines
@@ -152,7 +152,7 @@ def _begins_on(next_date: date | None) -> dict[str, Any]:
 
 def admit(state: Subscription | None, event: Any) -> None:
     """The rules of subscriptions. Raises NotPossible or FieldRefused."""
-    fact = type(event).__name__.lower()
+    fact = fact_of(event)
     if state is None:
         if not isinstance(event, Started):
             raise NotPossible("subscription", fact, "not there", "it is there")

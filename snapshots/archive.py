@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from domain.entity import where_and_why
 from domain.events import MAX_LINE_BYTES, LineRefused, check_json
 from snapshots.container import Container, Limits, open_container
 from snapshots.errors import FileDiffers, FormatNewer, ManifestRefused
@@ -105,9 +106,8 @@ def read_manifest(raw: bytes) -> Manifest:
     try:
         return msgspec.json.decode(raw, type=Manifest)
     except msgspec.ValidationError as wrong:
-        reason, _, path = str(wrong).partition(" - at `")
-        field = path.rstrip("`").removeprefix("$.")
-        raise ManifestRefused(field, reason, "a value as docs/archive-format.md says") from None
+        path, reason = where_and_why(wrong)
+        raise ManifestRefused(path.removeprefix("."), reason, "a value as docs/archive-format.md says") from None
 
 
 def _check_files(manifest: Manifest, there: set[str]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,6 +52,7 @@ from snapshots.manifest import (
     encode,
     product_version,
 )
+from snapshots.progress import Progress, no_progress
 from snapshots.readme import readme
 from snapshots.schemas import schemas
 
@@ -61,8 +62,6 @@ LINES_A_BLOCK = 2_000  # 0.8 MB of usual lines: larger blocks gained nothing
 ATTACHMENT_PIECE_BYTES = 4 * 1024 * 1024
 # A file of lines that may come to 4 GiB needs ZIP64 from its header on; a line is 1 MiB at most.
 _MAY_BE_LARGE_FROM = 4_000
-
-Progress = Callable[[str, int, int], None]
 
 
 class Backup(NamedTuple):
@@ -100,10 +99,6 @@ class BackupNotRecorded(ArchiveError):
 
     def __str__(self) -> str:
         return f"{self.path}: is whole, but could not be put on record: {self.reason}; take another, or keep it by hand"
-
-
-def no_progress(_phase: str, _done: int, _of: int) -> None:
-    """Tells nobody."""
 
 
 def take_backup(

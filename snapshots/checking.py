@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from domain.entity import where_and_why
 from domain.errors import DomainError
 from domain.events import Event, LineRefused, check_json, read_line, read_lines
 from domain.ids import EntityId, is_canonical
@@ -392,8 +393,8 @@ def _differing(id_: EntityId, position: int, line: bytes, found: _Found) -> Faul
     except LineRefused as wrong:
         return msgspec.structs.replace(line_fault(found.file, found.line, found.raw, wrong), entity=id_)
     except msgspec.ValidationError as wrong:
-        reason, _, path = str(wrong).partition(" - at `")
-        field = path.rstrip("`").removeprefix("$").removeprefix(".") or None
+        path, reason = where_and_why(wrong)
+        field = path.removeprefix(".") or None
         text = f"{field}: {reason}" if field else reason
         return _fault("line.refused", found.file, found.line, field, id_, text)
     stated, folded = msgspec.json.decode(found.raw), msgspec.json.decode(line)

@@ -34,10 +34,9 @@ from snapshots.checking import (
 from snapshots.errors import FileDiffers, LinesBroken
 from snapshots.faults import Fault, Faults
 from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
+from snapshots.progress import Progress, no_progress
 from snapshots.spool import Spool
 from snapshots.workers import in_order, without_collecting
-
-Progress = Callable[[str, int, int], None]
 
 # A partition's lines, their structs and states are some fifteen times its bytes: 1 MB comes to 15 MB.
 _PARTITION_BYTES = 1024 * 1024
@@ -116,7 +115,7 @@ class Examiner:
         copy_prefix: bytes | None = None,
         hold: frozenset[str] = frozenset(),
         look: Callable[[int, list[EntityFact]], None] | None = None,
-        progress: Progress = lambda _phase, _done, _of: None,
+        progress: Progress = no_progress,
     ) -> None:
         self.archive = archive
         self.faults = Faults()

@@ -8,9 +8,10 @@ from domain.parties import Value
 from projections.control_totals import ControlTotals
 from snapshots.archive import open_archive
 from snapshots.container import Limits
-from snapshots.examination import Examiner, Progress
+from snapshots.examination import Examiner
 from snapshots.faults import Fault
 from snapshots.manifest import FileListed, PersonNamed, Segment, TreeHead
+from snapshots.progress import Progress, no_progress
 
 
 class Inspection(Value, frozen=True, kw_only=True):
@@ -41,7 +42,7 @@ def inspect_archive(
     file: BinaryIO,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     *,
-    progress: Progress = lambda _phase, _done, _of: None,
+    progress: Progress = no_progress,
 ) -> Inspection:
     """Read the archive in *file* through and check all of it. Writes nothing, and needs no database.
 

@@ -33,9 +33,10 @@ from snapshots.archive import Archive, open_archive
 from snapshots.building import StreamBuilder, begin_stream, builder, sweep_abandoned
 from snapshots.comparison import Comparison, Target, people_linked, settings_that_differ
 from snapshots.container import Limits
-from snapshots.examination import Clash, Examination, Examiner, Progress, partitions_for
+from snapshots.examination import Clash, Examination, Examiner, partitions_for
 from snapshots.faults import Fault, Faults
 from snapshots.manifest import ATTACHMENTS
+from snapshots.progress import Progress, no_progress
 from snapshots.report import MOST_LISTED, Mode, OnErrors, RestoreReport
 from snapshots.spool import Spool
 from snapshots.swap import Fresh, Live, MovedOn, insert_segment, read_live, swap
@@ -97,7 +98,7 @@ def restore_archive(
     *,
     choices: Choices = Choices(),  # noqa: B008 - immutable
     limits: Limits = Limits(),  # noqa: B008 - immutable
-    progress: Progress = lambda _phase, _done, _of: None,
+    progress: Progress = no_progress,
 ) -> RestoreReport:
     """Restore the archive in *file* into the account of *access*, or rehearse it. What was, or would be, done.
 

@@ -49,17 +49,11 @@ def _company(name: str, vat: str | None, country: str) -> dict[str, Any]:
 
 
 def _settings_fields(values: dict[str, Any], company: dict[str, Any] | None) -> Any:
-    import msgspec
-
     from domain.control import SettingsFields
-    from domain.entity import FieldRefused
+    from domain.entity import converted
 
     given = {**values, **({} if company is None else {"company": company})}
-    try:
-        return msgspec.convert(given, SettingsFields)
-    except msgspec.ValidationError as wrong:
-        reason, _, path = str(wrong).partition(" - at `$.")
-        raise FieldRefused(path.rstrip("`") or "settings", reason, "a value as --help says") from None
+    return converted(given, SettingsFields, whole="settings", expected="a value as --help says")
 
 
 @app.command("list")
@@ -152,7 +146,7 @@ def settings_(
     from api.cli.session import session
     from domain.accounts import require_administrator
     from domain.control import SettingsChanged
-    from domain.entity import FieldRefused
+    from domain.entity import FieldRefused, converted
 
     with session(email) as who:
         access = who.access(account)
@@ -178,11 +172,7 @@ def settings_(
                 )
             pairs = dict(pair.partition("=")[::2] for pair in number_format)
             changes["number_formats"] = {**before.number_formats, **pairs}
-        try:
-            event = msgspec.convert(changes, SettingsChanged)
-        except msgspec.ValidationError as wrong:
-            reason, _, path = str(wrong).partition(" - at `$.")
-            raise FieldRefused(path.rstrip("`") or "settings", reason, "a value as --help says") from None
+        event = converted(changes, SettingsChanged, whole="settings", expected="a value as --help says")
         control = (
             who.installation.application.record_control(access.account, who.actor, event) if changes else access.control
         )

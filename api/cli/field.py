@@ -28,19 +28,13 @@ def define(
 
     Example: counterfoil field define acme-bv customer region --label "Region" --as an@example.com
     """
-    import msgspec
-
     from api.cli.session import session
     from domain.accounts import require_administrator
     from domain.control import CustomFieldDefined
-    from domain.entity import FieldRefused
+    from domain.entity import converted
 
     given = {"kind": kind, "key": key, "label": label, "type": type_, "choices": choice or []}
-    try:
-        event = msgspec.convert(given, CustomFieldDefined)
-    except msgspec.ValidationError as wrong:
-        reason, _, path = str(wrong).partition(" - at `$.")
-        raise FieldRefused(path.rstrip("`"), reason, "a value as --help says") from None
+    event = converted(given, CustomFieldDefined, expected="a value as --help says")
     with session(email) as who:
         access = who.access(account)
         require_administrator(access, "defining a custom field")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from snapshots.progress import Progress
 
 As = Annotated[
     str | None,
@@ -15,8 +18,6 @@ As = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's short name, or its id.")]
-
-Progress = Callable[[str, int, int], None]
 
 
 def clean(text: str) -> str:
@@ -68,11 +69,16 @@ def progress(what: str) -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield _plain(what)
         return
+    from rich import progress as bar
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    columns = (
+        bar.TextColumn("{task.description}", markup=False),
+        bar.BarColumn(),
+        bar.MofNCompleteColumn(),
+        bar.TimeRemainingColumn(),
+    )
+    with bar.Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
         def update(part: str, done: int, of: int) -> None:

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from api.http import replies
-from api.http.bodies import Fields, OptionalFields, read
+from api.http.bodies import Fields, OptionalFields
 from api.http.caller import Asking, Caller, Inside
 from api.http.errors import FileUnknown
 from api.http.schemas import body_of
 from domain import control as c
 from domain.accounts import Access, accounts_of, add_member, open_account, remove_member
 from domain.custom_fields import CustomField, FieldKind
-from domain.entity import FieldRefused
+from domain.entity import FieldRefused, converted
 from domain.ids import AccountId
 from domain.parties import Name, Text, Value
 
@@ -104,7 +104,7 @@ def list_accounts(asking: Asking) -> Response:
 @router.post("", status_code=201, summary="Open an account", openapi_extra=body_of(OpenFields))
 def open_one(asking: Asking, fields: Fields) -> Response:
     """Open an account that the person owns."""
-    wanted = read(fields, OpenFields)
+    wanted = converted(fields, OpenFields)
     access = open_account(asking.application, wanted.name, asking.person, wanted.settings, via="api")
     location = {"Location": f"/v1/accounts/{access.account}"}
     return replies.json(_shown(access, access.control), status=201, headers=location)
@@ -119,7 +119,7 @@ def show(asking: Inside) -> Response:
 @inside.patch("", summary="Rename an account, change its settings", openapi_extra=body_of(AccountChange))
 def change(asking: Inside, fields: Fields) -> Response:
     """Rename the account, change some of its settings, or both."""
-    wanted = read(fields, AccountChange)
+    wanted = converted(fields, AccountChange)
     events: list[Value] = []
     if wanted.name is not msgspec.UNSET:
         events.append(c.Renamed(name=wanted.name))
@@ -132,7 +132,7 @@ def change(asking: Inside, fields: Fields) -> Response:
 @inside.post("/close", summary="Close an account: it takes no more changes", openapi_extra=body_of(CloseFields))
 def close(asking: Inside, fields: OptionalFields) -> Response:
     """Let the account take no more changes."""
-    wanted = read(fields, CloseFields)
+    wanted = converted(fields, CloseFields)
     control = asking.administrate("closing the account", c.Closed(reason=wanted.reason))
     return replies.json(_shown(asking.access, control))
 
@@ -146,7 +146,7 @@ def list_members(asking: Inside) -> Response:
 @inside.post("/members", tags=["members"], status_code=201, summary="Give access", openapi_extra=body_of(MemberFields))
 def add(asking: Inside, fields: Fields) -> Response:
     """Give a person access, known or new."""
-    wanted = read(fields, MemberFields)
+    wanted = converted(fields, MemberFields)
     person = add_member(
         asking.application, asking.access, asking.actor, email=wanted.email, name=wanted.name, role=wanted.role
     )
@@ -160,7 +160,7 @@ def add(asking: Inside, fields: Fields) -> Response:
 def change_role(asking: Inside, person: str, fields: Fields) -> Response:
     """Give a member another role."""
     member = _member(asking, person)
-    wanted = read(fields, RoleFields)
+    wanted = converted(fields, RoleFields)
     control = asking.administrate("changing a role", c.AccessChanged(person=member.person, role=wanted.role))
     return replies.json(control.member(member.person))
 
@@ -188,7 +188,7 @@ def list_fields(asking: Inside) -> Response:
 )
 def define_field(asking: Inside, fields: Fields) -> Response:
     """Define a custom field of a kind, or of documents' lines."""
-    defined = read(fields, c.CustomFieldDefined)
+    defined = converted(fields, c.CustomFieldDefined)
     asking.administrate("defining a custom field", defined)
     location = f"/v1/accounts/{asking.access.account}/custom-fields/{defined.kind}/{defined.key}"
     return replies.json(defined, status=201, headers={"Location": location})
@@ -203,7 +203,7 @@ def define_field(asking: Inside, fields: Fields) -> Response:
 def change_field(asking: Inside, kind: FieldKind, key: str, fields: Fields) -> Response:
     """Give a custom field another label, type or choices."""
     _check_field(asking, kind, key)
-    wanted = read(fields, FieldChange)
+    wanted = converted(fields, FieldChange)
     changed = c.CustomFieldChanged(kind=kind, key=key, label=wanted.label, type=wanted.type, choices=wanted.choices)
     asking.administrate("changing a custom field", changed)
     return replies.json(changed)
@@ -245,7 +245,7 @@ def disable(asking: Inside, module: _Module) -> Response:
 def _settings_change(settings: dict[str, Any]) -> Value:
     """The change that *settings* ask for. Raises FieldRefused, which names the field as the whole body has it."""
     try:
-        return read(settings, c.SettingsChanged)
+        return converted(settings, c.SettingsChanged)
     except FieldRefused as wrong:
         within = "settings" if wrong.field == "the body" else f"settings.{wrong.field}"
         raise FieldRefused(within, wrong.found, wrong.expected) from None

@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
-from api.http.bodies import read
 from domain import commands
 from domain.documents.fields import Payment
+from domain.entity import converted
 from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.parties import LongText, Value
@@ -92,17 +92,17 @@ def of(kind: Kind) -> list[Action]:
 
 
 def _archive(work: Work, kind: Kind, id_: EntityId, fields: Fields) -> None:
-    read(fields, NoFields)
+    converted(fields, NoFields)
     commands.archive(work, kind, id_)
 
 
 def _unarchive(work: Work, kind: Kind, id_: EntityId, fields: Fields) -> None:
-    read(fields, NoFields)
+    converted(fields, NoFields)
     commands.unarchive(work, kind, id_)
 
 
 def _merge(work: Work, kind: Kind, id_: EntityId, fields: Fields) -> None:
-    into = read(fields, MergeFields).into
+    into = converted(fields, MergeFields).into
     target = work.find(into)
     if target is None or not isinstance(target, RULES[kind].state):
         raise ReferenceUnknown("into", into, kind.value)
@@ -114,35 +114,35 @@ def _issue(work: Work, kind: Kind, id_: EntityId, fields: Fields) -> None:
     if isinstance(given, list) and all(isinstance(payment, dict) for payment in given):
         defaults = {"date": work.today.isoformat()}
         fields = {**fields, "payments": [{"id": str(work.new_id()), **defaults, **payment} for payment in given]}
-    wanted = read(fields, IssueFields)
+    wanted = converted(fields, IssueFields)
     payments = fields.get("payments", ())
     commands.issue(work, kind, id_, issue_date=wanted.issue_date, payments=payments)
 
 
 def _convert(work: Work, kind: Kind, id_: EntityId, fields: Fields) -> Made:
-    to = Kind(read(fields, ConvertFields).to)
+    to = Kind(converted(fields, ConvertFields).to)
     return Made(to, commands.convert(work, kind, id_, to))
 
 
 def _credit(work: Work, kind: Kind, id_: EntityId, fields: Fields) -> Made:
-    read(fields, NoFields)
+    converted(fields, NoFields)
     return Made(Kind.CREDIT_NOTE, commands.credit(work, id_, kind=kind))
 
 
 def _pause(work: Work, _kind: Kind, id_: EntityId, fields: Fields) -> None:
-    commands.pause(work, id_, read(fields, ReasonFields).reason)
+    commands.pause(work, id_, converted(fields, ReasonFields).reason)
 
 
 def _resume(work: Work, _kind: Kind, id_: EntityId, fields: Fields) -> None:
-    commands.resume(work, id_, read(fields, ResumeFields).next_date)
+    commands.resume(work, id_, converted(fields, ResumeFields).next_date)
 
 
 def _end(work: Work, _kind: Kind, id_: EntityId, fields: Fields) -> None:
-    commands.end(work, id_, read(fields, ReasonFields).reason)
+    commands.end(work, id_, converted(fields, ReasonFields).reason)
 
 
 def _invoice_period(work: Work, _kind: Kind, id_: EntityId, fields: Fields) -> Made:
-    read(fields, NoFields)
+    converted(fields, NoFields)
     return Made(Kind.INVOICE, commands.invoice_period(work, id_))
 
 
@@ -194,5 +194,5 @@ def _step(fact: str) -> Run:
 
 def reverse_payment(work: Work, kind: Kind, id_: EntityId, payment: str, fields: Fields) -> None:
     """Record that a payment turned out not to stand."""
-    read(fields, ReversalFields)
+    converted(fields, ReversalFields)
     commands.record(work, kind, id_, "payment_reversed", {**fields, "payment": payment})

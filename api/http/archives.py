@@ -11,11 +11,12 @@ from starlette.responses import Response
 from api.bootstrap import limits
 from api.http import files, replies
 from api.http.actions import NoFields
-from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_type, read
+from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_type
 from api.http.caller import Inside
 from api.http.errors import MediaTypeRefused
 from api.http.schemas import body_of
 from domain.control import ArchiveDownloaded, check_writes
+from domain.entity import converted
 from domain.parties import Value
 from snapshots.backup import take_backup
 from snapshots.inspection import inspect_archive
@@ -46,7 +47,7 @@ class RestoreFields(Value, frozen=True, kw_only=True):
 @backups.post("", status_code=201, summary="Take a backup of the account as it is now")
 def take(asking: Inside, fields: OptionalFields) -> Response:
     """Write an archive of the account at one position; answered once the file is whole and synced."""
-    read(fields, NoFields)
+    converted(fields, NoFields)
     target = files.backup_path(asking.settings, asking.access, asking.application.clock())
     taken = take_backup(asking.application, asking.access, asking.actor, target)
     known = files.backups(asking.application, asking.settings, asking.access.account)
@@ -128,7 +129,7 @@ def restore_backup(asking: Inside, archive: str, fields: OptionalFields) -> Resp
 
 
 def _restore(asking: Inside, file: BinaryIO, fields: OptionalFields) -> Response:
-    given = read(fields, RestoreFields)
+    given = converted(fields, RestoreFields)
     choices = Choices(given.mode, given.errors, given.dry_run, given.change_closed_periods)
     report = restore_archive(
         asking.application, asking.access, asking.actor, file, choices=choices, limits=limits(asking.settings)

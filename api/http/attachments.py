@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http import outcomes, reads, replies
-from api.http.bodies import check_not_encoded, chunks, media_type, read
+from api.http.bodies import check_not_encoded, chunks, media_type
 from api.http.caller import Inside
 from api.http.errors import FileUnknown, MediaTypeRefused
 from api.http.outcomes import Result, known_id, run
@@ -21,6 +21,7 @@ from api.http.tags import IfMatch, etag
 from domain import commands
 from domain.documents.document import Document
 from domain.documents.fields import Attachment
+from domain.entity import converted
 from domain.kinds import Kind
 from domain.work import Work
 
@@ -69,7 +70,7 @@ def _attach(kind: Kind) -> Callable[..., Response]:
         }
 
         def command(work: Work) -> Result:
-            attachment = read({"id": reference or str(work.new_id()), **facts}, Attachment)
+            attachment = converted({"id": reference or str(work.new_id()), **facts}, Attachment)
             commands.attach(work, kind, id_, attachment, content)
             return Result(kind, work.get(kind, id_))
 

@@ -11,7 +11,6 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from api.http.errors import BodyRefused, BodyTooLarge, MediaTypeRefused
-from domain.entity import FieldRefused
 from domain.events import MAX_LINE_BYTES, LineRefused, check_json
 
 BODY_LIMIT_BYTES = MAX_LINE_BYTES  # what is longer would not fit a line of the timeline either
@@ -88,13 +87,3 @@ def required_fields(
 
 Fields = Annotated[dict[str, Any], Depends(required_fields)]
 OptionalFields = Annotated[dict[str, Any], Depends(optional_fields)]
-
-
-def read(fields: dict[str, Any], into: type[T]) -> T:
-    """*fields* as a struct. Raises FieldRefused, which names the field and the reason."""
-    try:
-        return msgspec.convert(fields, into, strict=True)
-    except msgspec.ValidationError as wrong:
-        reason, _, path = str(wrong).partition(" - at `")
-        field = path.rstrip("`").removeprefix("$").removeprefix(".")
-        raise FieldRefused(field or "the body", reason[:200], "a value as the documentation says") from None

@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from api.http import replies
 from api.http.actions import NoFields
-from api.http.bodies import OptionalFields, read
+from api.http.bodies import OptionalFields
 from api.http.caller import Inside
 from api.http.errors import RequestInvalid
 from domain.accounts import require_administrator
+from domain.entity import converted
 from domain.ids import EntityId, PersonId
 from projections.listing import count_kinds
 from projections.rebuild import rebuild
@@ -76,6 +77,6 @@ def counts(asking: Inside) -> Response:
 @router.post("/rebuild-check", summary="Derive everything anew from the events, and report each difference")
 def rebuild_check(asking: Inside, fields: OptionalFields) -> Response:
     """Changes nothing; an account that is sound has no differences."""
-    read(fields, NoFields)
+    converted(fields, NoFields)
     require_administrator(asking.access, "checking the account against its events")
     return replies.json(rebuild(asking.application.database, asking.access.account, check=True))

@@ -15,7 +15,7 @@ from domain.decimals import ZERO
 from domain.documents import events as e
 from domain.documents.document import Document, DocumentState, evolve
 from domain.documents.fields import ONLY_FOR, DocumentFields
-from domain.entity import FieldRefused, KindRules, NotPossible, Reference, changed_fields
+from domain.entity import FieldRefused, KindRules, NotPossible, Reference, changed_fields, fact_of
 from domain.errors import DomainError
 from domain.kinds import DOCUMENT_KINDS, Kind
 from domain.lines import check_amount, check_lines, check_vat, net_amount
@@ -91,7 +91,7 @@ def admit(state: Document | None, event: Any, *, kind: Kind) -> None:
     """Let *event* follow *state*, or raise NotPossible, FieldRefused, AmountDiffers or TooMuch."""
     if state is None:
         if not isinstance(event, e.Drafted):
-            raise NotPossible(kind.value, _fact(event), "not there", "it is there")
+            raise NotPossible(kind.value, fact_of(event), "not there", "it is there")
         for name in _NOT_FOR[kind]:
             value = getattr(event, name)
             if value is not None and value != ():
@@ -103,18 +103,13 @@ def admit(state: Document | None, event: Any, *, kind: Kind) -> None:
     possible = POSSIBLE[type(event)].get(kind, ())
     if state.state not in possible:
         allowed = " or ".join(one.value for one in possible) or "never"
-        raise NotPossible(kind.value, _fact(event), state.state.value, allowed)
+        raise NotPossible(kind.value, fact_of(event), state.state.value, allowed)
     check = _CHECKS.get(type(event))
     if check is not None:
         check(state, event)
 
 
 _NOT_FOR = {kind: [name for name, kinds in ONLY_FOR.items() if kind not in kinds] for kind in DOCUMENT_KINDS}
-
-
-def _fact(event: Any) -> str:
-    name = type(event).__name__
-    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
 
 
 def _check_fields(kind: Kind, fields: dict[str, Any]) -> None:

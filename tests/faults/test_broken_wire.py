@@ -18,12 +18,11 @@ from domain.application import Application
 from domain.errors import CounterfoilError
 from domain.kinds import Kind
 from domain.store.database import Database
-from projections.rebuild import rebuild
 from snapshots.backup import BackupNotRecorded, take_backup
 from tests.fixtures.accounts import OpenAccount, OpenedAccount
 from tests.fixtures.archives import Edited
 from tests.fixtures.wire import Lost, Wire, wire_to
-from tests.integration.restoring import Books
+from tests.integration.restoring import Books, is_sound
 
 STREAM_TABLES = ("segments", "attributions", "events", "entities", "series")
 
@@ -68,11 +67,6 @@ def rows_of_no_use(books: Books) -> int:
             for table in STREAM_TABLES
         ]
     return sum(row[0] for row in counts if row)
-
-
-def is_sound(books: Books) -> bool:
-    """Whether everything derived is what the events lead to."""
-    return rebuild(books.application.database, books.access.account, check=True).differences_count == 0
 
 
 def furnished(opened: OpenedAccount) -> Books:

@@ -23,13 +23,12 @@ from psycopg.copy import Copy
 from domain import commands
 from domain.errors import CounterfoilError
 from domain.kinds import Kind
-from projections.rebuild import rebuild
 from snapshots.backup import take_backup
 from snapshots.building import sweep_abandoned
 from snapshots.restore import restore_archive
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import Edited
-from tests.integration.restoring import Books
+from tests.integration.restoring import Books, is_sound
 
 MOST_STEPS = 400
 
@@ -88,10 +87,6 @@ def unfinished_rows(books: Books) -> int:
             " WHERE s.status IN ('building', 'abandoned')"
         ).fetchone()
     return int(row[0]) if row else 0
-
-
-def is_sound(books: Books) -> bool:
-    return rebuild(books.application.database, books.access.account, check=True).differences_count == 0
 
 
 @pytest.mark.slow

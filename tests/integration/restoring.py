@@ -13,6 +13,7 @@ from domain.application import Actor, Application
 from domain.ids import EntityId, PersonId
 from domain.kinds import Kind
 from domain.work import Work
+from projections.rebuild import rebuild
 from snapshots.backup import take_backup
 from snapshots.report import RestoreReport
 from snapshots.restore import Choices, restore_archive
@@ -104,3 +105,8 @@ def as_file(archive: bytes) -> BinaryIO:
     made.write(archive)
     made.seek(0)
     return made
+
+
+def is_sound(books: Books) -> bool:
+    """Whether everything that is kept is what the events say."""
+    return rebuild(books.application.database, books.access.account, check=True).differences_count == 0

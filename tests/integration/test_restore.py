@@ -18,24 +18,18 @@ from domain.documents.fields import Attachment
 from domain.entity import NotPossible
 from domain.kinds import Kind
 from domain.work import Work
-from projections.rebuild import rebuild
 from projections.timeline import Filter, read_timeline
 from snapshots import swap
 from snapshots.restore import BooksClosedThen, ChangedMeanwhile, Refused
 from tests.fixtures.accounts import OpenAccount, OpenedAccount
 from tests.fixtures.archives import Edited
-from tests.integration.restoring import LINE, Books
+from tests.integration.restoring import LINE, Books, is_sound
 
 
 @pytest.fixture
 def books(fresh_account: OpenAccount) -> Books:
     """An account of its own."""
     return Books(fresh_account())
-
-
-def is_sound(books: Books) -> bool:
-    """Whether everything that is kept is what the events say."""
-    return rebuild(books.application.database, books.access.account, check=True).differences_count == 0
 
 
 def test_an_account_comes_back_line_for_line(books: Books, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 from domain import commands
 from domain.application import Actor
 from domain.kinds import Kind
-from projections.rebuild import rebuild
 from projections.timeline import Filter, read_timeline
 from snapshots import swap
 from snapshots.examination import Examiner
@@ -19,7 +18,7 @@ from snapshots.inspection import inspect_archive
 from snapshots.restore import ArchiveFaulty, ChangedMeanwhile, NumbersClash
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import Edited
-from tests.integration.restoring import LINE, Books, as_file
+from tests.integration.restoring import LINE, Books, as_file, is_sound
 
 VAT = {"category": "S", "rate": "21"}
 
@@ -32,10 +31,6 @@ def books(fresh_account: OpenAccount) -> Books:
 @pytest.fixture
 def other(fresh_account: OpenAccount) -> Books:
     return Books(fresh_account())
-
-
-def is_sound(books: Books) -> bool:
-    return rebuild(books.application.database, books.access.account, check=True).differences_count == 0
 
 
 def states(books: Books) -> dict[str, Any]:

@@ -12,10 +12,9 @@ import pytest
 
 from domain import commands
 from domain.kinds import Kind
-from projections.rebuild import rebuild
 from snapshots.restore import ChangedMeanwhile, Choices, restore_archive
 from tests.fixtures.accounts import OpenAccount
-from tests.integration.restoring import Books, as_file
+from tests.integration.restoring import Books, as_file, is_sound
 
 
 @pytest.fixture
@@ -47,10 +46,6 @@ def found(books: Books, *, live: bool) -> set[str]:
     rows = books.rows()
     streams = {row["stream_id"] for row in rows["streams"] if row["status"] == "live" or not live}
     return {row["entity_id"] for row in rows["entities"] if row["stream_id"] in streams}
-
-
-def is_sound(books: Books) -> bool:
-    return rebuild(books.application.database, books.access.account, check=True).differences_count == 0
 
 
 def test_every_acknowledged_write_is_found_after_restores_beside_it(books: Books, tmp_path: Path) -> None:
