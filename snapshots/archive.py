@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any, BinaryIO
@@ -112,8 +113,7 @@ def read_manifest(raw: bytes) -> Manifest:
 
 def _check_files(manifest: Manifest, there: set[str]) -> None:
     listed = [file.name for file in manifest.files]
-    twice = sorted({name for name in listed if listed.count(name) > 1}) if len(set(listed)) < len(listed) else []
-    if twice:
+    if twice := sorted(name for name, times in Counter(listed).items() if times > 1):
         raise ManifestRefused("files", f"{twice[0]} twice", "each file once")
     if missing := sorted(set(listed) - there):
         raise ManifestRefused("files", f"{missing[0]}, which is not in the archive", "only files that are there")

@@ -445,3 +445,19 @@ def test_what_was_deleted_is_not_made_again(books: Books, tmp_path: Path) -> Non
         books.restore(archive.zipped())
 
     assert [fault.code for fault in refused.value.report.faults] == ["domain.not-possible"]
+
+
+def test_a_manifest_that_lists_ever_so_many_files_and_one_twice_is_refused_at_once(
+    books: Books, tmp_path: Path
+) -> None:
+    """Looking for the one that is there twice takes as long as the list, not its square."""
+    archive = Edited(books.backup(tmp_path))
+    hashes = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(50_000)]
+    listed = [{"name": f"attachments/{sha256}", "bytes": 0, "sha256": sha256} for sha256 in hashes]
+    archive.manifest["files"] += [*listed, listed[0]]
+
+    with pytest.raises(CounterfoilError) as refused:
+        books.restore(archive.zipped())
+
+    assert refused.value.code == "archive.manifest"
+    assert f"{listed[0]['name']} twice" in str(refused.value)
