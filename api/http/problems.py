@@ -30,6 +30,7 @@ from domain.events import LineRefused
 from domain.store.database import DatabaseUnavailable
 from domain.store.streams import AccountUnknown, NumberTaken
 from domain.work import BooksClosed, EntityUnknown, StillReferred, VersionStale
+from projections.moments import MomentAhead, MomentGone
 from projections.timeline import CursorGone
 from snapshots.backup import ArchiveNotWritten, BackupNotRecorded
 from snapshots.restore import NoRoom
@@ -49,6 +50,8 @@ STATUS: dict[type[CounterfoilError], int] = {
     AccountClosed: 409,
     LineRefused: 400,
     CursorGone: 410,
+    MomentGone: 410,
+    MomentAhead: 422,
     AccountUnknown: 404,
     NumberTaken: 409,
     VersionStale: 412,
