@@ -19,7 +19,7 @@ from domain.accounts import ensure_person, open_account
 from domain.application import Actor, Application, utc_now
 from domain.store.database import Database
 from snapshots.backup import take_backup
-from snapshots.restore import restore_archive
+from snapshots.restore import Choices, restore_archive
 
 
 def measure(place: Place, large: Large) -> dict[str, float]:
@@ -47,7 +47,8 @@ def restore_into_new_account(database: Database, archive: Path) -> None:
     person = ensure_person(database, "bench@example.com", "Bench", at=utc_now())
     access = open_account(application, "Restored", person, SETTINGS, via="cli")
     with archive.open("rb") as file:
-        restore_archive(application, access, Actor.person(person.id, "cli"), file)
+        choices = Choices(from_other_account=True)
+        restore_archive(application, access, Actor.person(person.id, "cli"), file, choices=choices)
 
 
 @contextmanager

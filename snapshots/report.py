@@ -135,6 +135,8 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     archive: str
     taken_at: str
     source_account: str
+    source_account_id: str
+    from_other_account: bool = False
     account: str
     mode: Mode
     errors: OnErrors
@@ -185,6 +187,8 @@ def readable(report: RestoreReport) -> str:
             f" into {report.account}, mode {report.mode}, with errors {report.errors}."
         ),
     ]
+    if report.from_other_account:
+        lines.append(f"The archive is of another account, {report.source_account_id}.")
     if report.reason:
         lines.append(f"Why: {report.reason}")
     if report.outcome == "restored":

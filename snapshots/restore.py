@@ -35,7 +35,7 @@ from snapshots.comparison import Comparison, Target, people_linked, settings_tha
 from snapshots.container import Limits
 from snapshots.examination import Clash, Examination, Examiner, partitions_for
 from snapshots.faults import Fault, Faults
-from snapshots.manifest import ATTACHMENTS
+from snapshots.manifest import ATTACHMENTS, Manifest
 from snapshots.progress import Progress, no_progress
 from snapshots.report import MOST_LISTED, Mode, OnErrors, RestoreReport
 from snapshots.spool import Spool
@@ -82,12 +82,16 @@ class ChangedMeanwhile(Refused):
 
 
 class Choices(NamedTuple):
-    """What whoever restores has chosen. ``change_closed_periods`` is for the owner alone."""
+    """What whoever restores has chosen. ``change_closed_periods`` is for the owner alone.
+
+    ``from_other_account``: the archive may be of another account than the one that it is restored into.
+    """
 
     mode: Mode = "overwrite"
     errors: OnErrors = "abort"
     dry_run: bool = False
     change_closed_periods: bool = False
+    from_other_account: bool = False
 
 
 def restore_archive(
@@ -118,6 +122,7 @@ def restore_archive(
             _record_failure(application, access, actor, "unknown", wrong)
         raise
     try:
+        _check_account(archive.manifest, access, choices)
         return _Restore(application, access, actor, archive, choices, progress).run()
     except CounterfoilError as wrong:
         if not choices.dry_run:
@@ -144,6 +149,25 @@ class NoRoom(RestoreError):
 
     def __str__(self) -> str:
         return f"a working file could not be read or written: {self.reason}; nothing was restored"
+
+
+@dataclass(eq=False)
+class OtherAccount(RestoreError):
+    """The archive is of another account, and nobody said that this is meant."""
+
+    code: ClassVar[str] = "restore.other-account"
+    hint = "if it is meant, say so with --from-other-account (from_other_account)"
+    name: str
+    id: str
+    account: str
+
+    def __str__(self) -> str:
+        return f"the archive is of another account, “{self.name}” ({self.id}); expected one of {self.account}"
+
+
+def _check_account(manifest: Manifest, access: Access, choices: Choices) -> None:
+    if manifest.account.id != access.account and not choices.from_other_account:
+        raise OtherAccount(manifest.account.name, manifest.account.id, access.slug)
 
 
 @dataclass(eq=False)
@@ -404,6 +428,8 @@ class _Restore:
             archive=manifest.archive,
             taken_at=manifest.taken_at.isoformat(),
             source_account=manifest.account.name,
+            source_account_id=manifest.account.id,
+            from_other_account=manifest.account.id != self._access.account,
             account=self._access.slug,
             mode=self._choices.mode,
             errors=self._choices.errors,

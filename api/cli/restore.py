@@ -28,6 +28,9 @@ def restore(
     change_closed_periods: Annotated[
         bool, typer.Option("--change-closed-periods", help="Also change documents in closed periods (owner only).")
     ] = False,
+    from_other_account: Annotated[
+        bool, typer.Option("--from-other-account", help="The archive is of another account, and that is meant.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     email: As = None,
     as_json: Json = False,
@@ -45,7 +48,7 @@ def restore(
         raise typer.BadParameter(f"{mode!r} is neither overwrite nor add", param_hint="--mode")
     if errors not in ("abort", "skip"):
         raise typer.BadParameter(f"{errors!r} is neither abort nor skip", param_hint="--errors")
-    choices = Choices(mode, errors, dry_run, change_closed_periods)  # type: ignore[arg-type]  # checked just above
+    choices = Choices(mode, errors, dry_run, change_closed_periods, from_other_account)  # type: ignore[arg-type]  # checked just above
     with session(email) as who, file.open("rb") as opened:
         access = who.access(into)
 

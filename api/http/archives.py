@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,12 +37,14 @@ class RestoreFields(Value, frozen=True, kw_only=True):
     """How to restore: ``overwrite`` or ``add``; on faulty records ``abort`` or ``skip``; ``dry_run`` changes nothing.
 
     ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner.
+    ``from_other_account`` takes an archive of another account than this one.
     """
 
     mode: Mode = "overwrite"
     errors: OnErrors = "abort"
     dry_run: bool = False
     change_closed_periods: bool = False
+    from_other_account: bool = False
 
 
 @backups.post("", status_code=201, summary="Take a backup of the account as it is now")
@@ -130,7 +133,7 @@ def restore_backup(asking: Inside, archive: str, fields: OptionalFields) -> Resp
 
 def _restore(asking: Inside, file: BinaryIO, fields: OptionalFields) -> Response:
     given = converted(fields, RestoreFields)
-    choices = Choices(given.mode, given.errors, given.dry_run, given.change_closed_periods)
+    choices = Choices(**msgspec.structs.asdict(given))
     report = restore_archive(
         asking.application, asking.access, asking.actor, file, choices=choices, limits=limits(asking.settings)
     )

@@ -134,12 +134,15 @@ def test_a_refusal_prints_its_report_and_ends_with_1(acme: Program) -> None:
     damaged = acme.home / "damaged.zip"
     damaged.write_bytes(archive.read_bytes()[:-10])
 
-    clash = acme("restore", str(archive), "--into", "other-bv", "--mode", "add", "--json")
+    into_other = ("restore", str(archive), "--into", "other-bv", "--mode", "add", "--json")
+    not_meant = acme(*into_other)
+    clash = acme(*into_other, "--from-other-account")
     broken = acme("restore", str(damaged), "--into", "acme-bv", "--yes")
     again = acme("import", "ubl", "--account", "acme-bv", "--any-supplier", str(ubl))
     looked = acme("inspect", str(damaged))
     missing = acme("inspect", str(acme.home / "nothing.zip"))
 
+    assert (not_meant.status, "--from-other-account" in not_meant.err) == (1, True)
     assert (clash.status, clash.data["code"]) == (1, "restore.numbers-clash")
     assert (broken.status, len(broken.err.strip().splitlines())) == (1, 1)
     assert (again.status, "refused" in again.out) == (1, True)

@@ -31,11 +31,14 @@ def test_a_backup_is_sent_to_another_account_looked_into_rehearsed_and_restored(
     path = sent(other, archive_of(books))
 
     inspection = other.get(f"{path}/inspection").json()
-    rehearsed = other.make(f"{path}/restore", {"dry_run": True})
+    not_meant = other.post(f"{path}/restore", {"dry_run": True})
+    rehearsed = other.make(f"{path}/restore", {"dry_run": True, "from_other_account": True})
     assert other.get(invoice).status_code == 404
-    restored = other.make(f"{path}/restore")
+    restored = other.make(f"{path}/restore", {"from_other_account": True})
 
     assert inspection["is_sound"] is True
+    assert (not_meant.status_code, not_meant.json()["code"]) == (409, "restore.other-account")
+    assert (restored["from_other_account"], restored["source_account_id"]) == (True, books.id)
     assert (rehearsed["outcome"], restored["outcome"]) == ("would_restore", "restored")
     assert other.get(invoice).json()["number"] == books.get(invoice).json()["number"]
     assert other.get("counts").json()["invoice"] == 1
@@ -59,7 +62,7 @@ def test_a_refusal_is_a_problem_that_holds_the_report(books: AccountOverHttp) ->
     other.issued()
     path = sent(other, archive_of(books))
 
-    answer = other.post(f"{path}/restore", {"mode": "add"})
+    answer = other.post(f"{path}/restore", {"mode": "add", "from_other_account": True})
 
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (409, "restore.numbers-clash")

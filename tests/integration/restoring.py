@@ -85,7 +85,8 @@ class Books:
         return taken.path.read_bytes()
 
     def restore(self, archive: bytes | BinaryIO, **choices: Any) -> RestoreReport:
-        """The report of a restore into this account."""
+        """The report of a restore into this account, of whichever account the archive is."""
+        choices = {"from_other_account": True, **choices}
         with as_file(archive if isinstance(archive, bytes) else archive.read()) as opened:
             return restore_archive(self.application, self.access, self.actor, opened, choices=Choices(**choices))
 

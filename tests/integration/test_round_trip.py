@@ -21,7 +21,7 @@ from domain.tree import leaf_hash, root_of
 from domain.work import is_gone
 from snapshots.backup import Backup, take_backup
 from snapshots.manifest import SNAPSHOT_FILES
-from snapshots.restore import restore_archive
+from snapshots.restore import Choices, restore_archive
 from tests.fixtures.accounts import OpenAccount, OpenedAccount
 from tests.histories import History, Played, histories, play
 
@@ -152,7 +152,8 @@ def test_an_account_restored_into_another_is_the_same_there(
     other = fresh_account()
 
     with (folder / "source.zip").open("rb") as file:
-        restore_archive(other.application, other.access, actor(other), file)
+        choices = Choices(from_other_account=True)
+        restore_archive(other.application, other.access, actor(other), file, choices=choices)
     after = backed_up(other, folder / "target.zip")
 
     assert (after.position, after.root) == (before.position, before.root)
