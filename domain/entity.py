@@ -76,6 +76,18 @@ class Deleted(Value, frozen=True, kw_only=True):
     """It is gone; only the timeline knows it."""
 
 
+class Imported(Value, frozen=True, kw_only=True):
+    """It was brought in by a person from a record without a timeline; its fields are the whole of it. Base of each
+    kind's own.
+    """
+
+
+class Corrected(Value, frozen=True, kw_only=True):
+    """From here on it is what this says, whole, on the word of who restored it from an edited record. Base of each
+    kind's own.
+    """
+
+
 class Reference(NamedTuple):
     """A field that points to another entity, and the kinds that it may point to (none named: any document)."""
 
@@ -175,6 +187,30 @@ def partial(
     return cast("type[Value]", made)
 
 
+def whole(base: type[Value], state: type[Value], *, without: frozenset[str] = frozenset()) -> type[Value]:
+    """All that *state* says of an entity but its id and version, as a kind's own ``Imported`` or ``Corrected``."""
+    parts: list[Any] = []
+    for field in msgspec.structs.fields(state):
+        if field.name in ("id", "version") or field.name in without:
+            continue
+        if field.default_factory is not msgspec.NODEFAULT:
+            parts.append((field.name, field.type, msgspec.field(default_factory=field.default_factory)))
+        elif field.default is not msgspec.NODEFAULT:
+            parts.append((field.name, field.type, field.default))
+        else:
+            parts.append((field.name, field.type))
+    made = msgspec.defstruct(
+        base.__name__,
+        parts,
+        bases=(base,),
+        module=state.__module__,
+        namespace={"__doc__": base.__doc__},
+        frozen=True,
+        kw_only=True,
+    )
+    return cast("type[Value]", made)
+
+
 def changed_fields(change: msgspec.Struct) -> dict[str, Any]:
     """The fields that *change* sets, by name; those of optional fields that it takes away have the value None."""
     values = ((name, getattr(change, name)) for name in change.__struct_fields__)
@@ -196,11 +232,13 @@ def admit_master_data(kind: Kind, created: type[Value]) -> Callable[[MasterData 
     def admit(state: MasterData | None, event: Any) -> None:
         fact = fact_of(event)
         if state is None:
-            if not isinstance(event, created):
+            if not isinstance(event, (created, Imported)):
                 raise NotPossible(kind.value, fact, "not there", "it is there")
             return
-        if isinstance(event, created):
+        if isinstance(event, (created, Imported)):
             raise NotPossible(kind.value, fact, "there already", "it is not there yet")
+        if isinstance(event, Corrected):
+            return  # also of one that is merged or deleted: it is brought back
         if state.deleted or state.merged_into:
             raise NotPossible(kind.value, fact, "deleted" if state.deleted else "merged", "it is there")
         if isinstance(event, Archived) and state.archived:
@@ -247,11 +285,19 @@ def master_data_rules(
     """The rules of a kind of master data. *check* judges the fields of the state that a creation or change leads to."""
     lawful = admit_master_data(kind, created)
     evolve = evolve_master_data(state)
+    imported, corrected = whole(Imported, state), whole(Corrected, state)
 
     def admit(before: Any, event: Any) -> None:
         lawful(before, event)
         if isinstance(event, (created, changed)):
             check(evolve(before, event, before.id if before else EntityId(""), 0))
+        elif isinstance(event, (imported, corrected)):
+            after = evolve(before, event, before.id if before else EntityId(""), 0)
+            if after.deleted:
+                raise FieldRefused("deleted", "true", "none: what is deleted has no record")
+            if after.merged_into and after.merged_into == after.id:
+                raise FieldRefused("into", after.merged_into, "another entity than itself")
+            check(after)
 
     def number(of: Any) -> str | None:
         return None if of.deleted or of.merged_into else getattr(of, "number", None)
@@ -266,6 +312,8 @@ def master_data_rules(
             "unarchived": Unarchived,
             "merged": Merged,
             "deleted": Deleted,
+            "imported": imported,
+            "corrected": corrected,
         },
         creation="created",
         evolve=evolve,

@@ -11,7 +11,18 @@ import msgspec
 from msgspec import Meta
 
 from domain.codes import Currency
-from domain.entity import FieldRefused, KindRules, NotPossible, Reference, changed_fields, fact_of, partial
+from domain.entity import (
+    Corrected,
+    FieldRefused,
+    Imported,
+    KindRules,
+    NotPossible,
+    Reference,
+    changed_fields,
+    fact_of,
+    partial,
+    whole,
+)
 from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.lines import CustomFields, Line, check_lines
@@ -95,6 +106,9 @@ class Subscription(SubscriptionFields, frozen=True):
     invoiced_until: date | None = None
 
 
+SubscriptionImported = whole(Imported, Subscription)
+SubscriptionCorrected = whole(Corrected, Subscription)
+
 EVENTS: dict[str, type[Value]] = {
     "started": Started,
     "changed": Changed,
@@ -102,6 +116,8 @@ EVENTS: dict[str, type[Value]] = {
     "resumed": Resumed,
     "ended": Ended,
     "period_invoiced": PeriodInvoiced,
+    "imported": SubscriptionImported,
+    "corrected": SubscriptionCorrected,
 }
 
 _POSSIBLE: dict[type[Value], tuple[SubscriptionState, ...]] = {
@@ -111,6 +127,7 @@ _POSSIBLE: dict[type[Value], tuple[SubscriptionState, ...]] = {
     Resumed: (SubscriptionState.PAUSED, SubscriptionState.ACTIVE),
     Ended: (SubscriptionState.ACTIVE, SubscriptionState.PAUSED),
     PeriodInvoiced: (SubscriptionState.ACTIVE,),
+    SubscriptionCorrected: tuple(SubscriptionState),
 }
 
 
@@ -129,7 +146,7 @@ def evolve(state: Subscription | None, event: Any, entity_id: EntityId, version:
     """The subscription after *event*."""
     if state is None:
         fields = {name: getattr(event, name) for name in event.__struct_fields__}
-        return Subscription(id=entity_id, version=version, day=event.next_date.day, **fields)
+        return Subscription(id=entity_id, version=version, **{"day": event.next_date.day, **fields})
     changes: dict[str, Any] = {}
     match event:
         case PeriodInvoiced():
@@ -140,6 +157,8 @@ def evolve(state: Subscription | None, event: Any, entity_id: EntityId, version:
             changes = {"state": SubscriptionState.ACTIVE, **_begins_on(event.next_date)}
         case Ended():
             changes = {"state": SubscriptionState.ENDED}
+        case Corrected():
+            changes = changed_fields(event)
         case _:
             changes = changed_fields(event)
             changes |= _begins_on(changes.get("next_date"))
@@ -154,7 +173,7 @@ def admit(state: Subscription | None, event: Any) -> None:
     """The rules of subscriptions. Raises NotPossible or FieldRefused."""
     fact = fact_of(event)
     if state is None:
-        if not isinstance(event, Started):
+        if not isinstance(event, (Started, Imported)):
             raise NotPossible("subscription", fact, "not there", "it is there")
         _check(evolve(None, event, EntityId(""), 0))
         return
@@ -167,8 +186,12 @@ def admit(state: Subscription | None, event: Any) -> None:
     elif isinstance(event, Resumed):
         if event.next_date and state.invoiced_until and event.next_date <= state.invoiced_until:
             raise _invoiced_already(event.next_date, state.invoiced_until)
-    elif isinstance(event, Changed):
-        _check(evolve(state, event, state.id, state.version))
+    elif isinstance(event, (Changed, Corrected)):
+        after = evolve(state, event, state.id, state.version)
+        _check(after)
+        if state.invoiced_until and (after.invoiced_until is None or after.invoiced_until < state.invoiced_until):
+            found = after.invoiced_until.isoformat() if after.invoiced_until else "none"
+            raise FieldRefused("invoiced_until", found, f"{state.invoiced_until} or later: what is invoiced stays so")
 
 
 def _check_period(state: Subscription, event: PeriodInvoiced) -> None:
@@ -190,6 +213,8 @@ def _check(state: Subscription) -> None:
         raise FieldRefused("lines.net_amount", "an amount", "none: each invoice computes its own")
     if state.invoiced_until and state.next_date <= state.invoiced_until:
         raise _invoiced_already(state.next_date, state.invoiced_until)
+    if not 1 <= state.day <= 31:
+        raise FieldRefused("day", str(state.day), "1 to 31")
 
 
 def _invoiced_already(found: date, invoiced_until: date) -> FieldRefused:

@@ -13,7 +13,7 @@ from domain.codes import minor_unit
 from domain.decimals import ZERO
 from domain.documents import events as e
 from domain.documents.fields import Attachment, DocumentFields, Payment
-from domain.entity import changed_fields
+from domain.entity import Corrected, Imported, changed_fields, whole
 from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.lines import Totals, VatBreakdown, totals, vat_breakdown
@@ -101,6 +101,10 @@ class Document(DocumentFields, frozen=True):
         return self.state is not DocumentState.DRAFT and self.state is not DocumentState.DELETED
 
 
+DocumentImported = whole(Imported, Document, without=frozenset({"kind"}))
+DocumentCorrected = whole(Corrected, Document, without=frozenset({"kind"}))
+
+
 def summed(document: Document) -> Document:
     """The document with totals and VAT breakdown of its lines, payments and credits."""
     digits = minor_unit(document.currency)
@@ -156,7 +160,8 @@ def _settled(document: Document, version: int, paid: Decimal | None, **changes: 
 def evolve(state: Document | None, event: Any, entity_id: EntityId, version: int, *, kind: Kind) -> Document:
     """The document after *event*. Total: what was recorded is never judged again."""
     if state is None:
-        return summed(Document(entity_id, version, kind, **msgspec.structs.asdict(event)))
+        begun = Document(entity_id, version, kind, **msgspec.structs.asdict(event))
+        return begun if isinstance(event, Imported) else summed(begun)
     changes: dict[str, Any]
     match event:
         case e.Issued():
@@ -204,9 +209,31 @@ def evolve(state: Document | None, event: Any, entity_id: EntityId, version: int
             changes = {"attachments": tuple(one for one in state.attachments if one.id != event.id)}
         case e.DraftDeleted():
             changes = {"state": DocumentState.DELETED}
+        case Corrected():
+            changes = changed_fields(event)
         case _:
             return summed(msgspec.structs.replace(state, version=version, **changed_fields(event)))
     return msgspec.structs.replace(state, version=version, **changes)
+
+
+def reckoned(document: Document) -> tuple[Document, ...]:
+    """The document as its own lines, payments and credits make it, whatever it says of its totals and its state; more
+    than one where its history decides. Of quotes, orders and delivery notes the state is their history alone.
+    """
+    bare = summed(msgspec.structs.replace(document, payments=(), credits=()))
+    if document.state is DocumentState.DRAFT:
+        return (bare,)
+    assert bare.totals is not None, "a sum has totals"
+    if document.kind not in (*_PAID_STATE, Kind.RECEIPT):
+        return (bare,)
+    issued = msgspec.structs.replace(bare, state=DocumentState.ISSUED)
+    paid = sum((payment.amount for payment in document.payments), document.prepaid or ZERO) or None
+    settled = _settled(issued, document.version, paid, payments=document.payments, credits=document.credits)
+    if document.payments or document.credits:
+        return (settled,)
+    if bare.totals.paid and not bare.totals.due and document.kind in _PAID_STATE:
+        issued = msgspec.structs.replace(issued, state=_PAID_STATE[document.kind][2])
+    return (issued, settled)
 
 
 def _issued(state: Document, event: e.Issued, version: int) -> Document:

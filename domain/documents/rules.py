@@ -13,10 +13,20 @@ import msgspec
 from domain.codes import minor_unit
 from domain.decimals import ZERO
 from domain.documents import events as e
-from domain.documents.document import Document, DocumentState, evolve
+from domain.documents.document import Document, DocumentCorrected, DocumentImported, DocumentState, evolve, reckoned
 from domain.documents.fields import ONLY_FOR, DocumentFields
-from domain.entity import FieldRefused, KindRules, NotPossible, Reference, changed_fields, fact_of
+from domain.entity import (
+    Corrected,
+    FieldRefused,
+    Imported,
+    KindRules,
+    NotPossible,
+    Reference,
+    changed_fields,
+    fact_of,
+)
 from domain.errors import DomainError
+from domain.ids import EntityId
 from domain.kinds import DOCUMENT_KINDS, Kind
 from domain.lines import check_amount, check_lines, check_vat, net_amount
 
@@ -58,7 +68,22 @@ POSSIBLE: dict[type[Any], dict[Kind, tuple[DocumentState, ...]]] = {
         Kind.DELIVERY_NOTE: (_S.INVOICED,),
     },
     e.Cancelled: {Kind.PURCHASE_ORDER: (_S.ISSUED,), Kind.DELIVERY_NOTE: (_S.ISSUED,)},
+    DocumentCorrected: dict.fromkeys(DOCUMENT_KINDS, tuple(DocumentState)),
 }
+# What a kind may be once it is out, beside the states that its payments and credits decide.
+_STATES: dict[Kind, tuple[DocumentState, ...]] = {
+    Kind.QUOTE: (_S.ISSUED, _S.ACCEPTED, _S.DECLINED, _S.EXPIRED, _S.CONVERTED),
+    Kind.PURCHASE_ORDER: (_S.ISSUED, _S.PARTLY_DELIVERED, _S.DELIVERED, _S.INVOICED, _S.CANCELLED),
+    Kind.DELIVERY_NOTE: (_S.ISSUED, _S.DELIVERED, _S.INVOICED, _S.CANCELLED),
+}
+_LATER_STEPS = frozenset(
+    {
+        "id", "version", "kind", "state", "totals", "payments", "credits", "sent", "reminders", "deliveries",
+        "converted_to", "answered_on", "answered_by", "custom_fields",
+    }
+)  # fmt: skip
+# What an issued document says to whoever got it: fixed from issue on.
+_FIXED = tuple(name for name in Document.__struct_fields__ if name not in _LATER_STEPS)
 
 
 @dataclass(eq=False)
@@ -90,6 +115,9 @@ class TooMuch(DomainError):
 def admit(state: Document | None, event: Any, *, kind: Kind) -> None:
     """Let *event* follow *state*, or raise NotPossible, FieldRefused, AmountDiffers or TooMuch."""
     if state is None:
+        if isinstance(event, Imported):
+            _check_whole(evolve(None, event, EntityId(""), 1, kind=kind))
+            return
         if not isinstance(event, e.Drafted):
             raise NotPossible(kind.value, fact_of(event), "not there", "it is there")
         for name in _NOT_FOR[kind]:
@@ -98,8 +126,8 @@ def admit(state: Document | None, event: Any, *, kind: Kind) -> None:
                 _check_fields(kind, {name: value})
         _check_amounts(event, event.currency)
         return
-    if isinstance(event, e.Drafted):
-        raise NotPossible(kind.value, "drafted", "there already", "it is not there yet")
+    if isinstance(event, (e.Drafted, Imported)):
+        raise NotPossible(kind.value, fact_of(event), "there already", "it is not there yet")
     possible = POSSIBLE[type(event)].get(kind, ())
     if state.state not in possible:
         allowed = " or ".join(one.value for one in possible) or "never"
@@ -138,6 +166,114 @@ def _check_amounts(of: DocumentFields | e.LinesChanged, currency: str) -> None:
     if isinstance(of, DocumentFields):
         check_amount("prepaid", of.prepaid, digits)
         check_amount("rounding", of.rounding, digits)
+
+
+def _check_corrected(state: Document, event: Corrected) -> None:
+    after = evolve(state, event, state.id, state.version, kind=state.kind)
+    if state.is_issued:
+        for name in _FIXED:
+            if getattr(after, name) != getattr(state, name):
+                raise FieldRefused(
+                    name, "another value", f"it as it was issued: an issued {state.kind.value} never changes; credit it"
+                )
+    _check_whole(after)
+
+
+def _check_whole(document: Document) -> None:
+    """That a document which came without the events that led to it is one that events could have led to."""
+    kind, state = document.kind, document.state
+    if state is _S.DELETED:
+        raise FieldRefused("state", state.value, "none: what is deleted has no record")
+    _check_fields(kind, {name: getattr(document, name) for name in _NOT_FOR[kind]})
+    _check_amounts(document, document.currency)
+    if any(preceding.document == document.id for preceding in document.preceding_invoices):
+        raise FieldRefused("preceding_invoices", document.id, "another document than itself")
+    _check_once("payments", "payment", [payment.id for payment in document.payments])
+    _check_once("attachments", "attachment", [attachment.id for attachment in document.attachments])
+    if state is _S.DRAFT:
+        _check_draft(document)
+    else:
+        _check_out(document)
+    expected = reckoned(document)
+    if kind not in _STATES and state not in {one.state for one in expected}:
+        reached = " or ".join(dict.fromkeys(one.state.value for one in expected))
+        raise FieldRefused("state", state.value, f"{reached}, which its payments and credits come to")
+    sums = next((one for one in expected if one.state is state), expected[0])
+    assert sums.totals is not None, "a sum has totals"
+    if document.totals is None:
+        raise FieldRefused("totals", "none", "the totals of its lines")
+    for name in sums.totals.__struct_fields__:
+        _check_total(f"totals.{name}", getattr(document.totals, name), getattr(sums.totals, name))
+    if document.vat_breakdown != sums.vat_breakdown:
+        raise AmountDiffers("vat_breakdown", _written(document.vat_breakdown), _written(sums.vat_breakdown))
+
+
+def _check_once(field: str, what: str, ids: list[str]) -> None:
+    twice = next((id_ for at, id_ in enumerate(ids) if id_ in ids[:at]), None)
+    if twice is not None:
+        raise FieldRefused(field, f"{what} {twice} twice", f"each {what}'s id once")
+
+
+def _check_draft(document: Document) -> None:
+    for name in ("number", "payments", "credits", "sent", "reminders", "deliveries", "converted_to", "answered_on"):
+        if getattr(document, name):
+            raise FieldRefused(name, "a value on a draft", "it only once the document is issued")
+
+
+def _check_out(document: Document) -> None:
+    kind = document.kind
+    for name in ("number", "issue_date", "seller", "buyer", "lines"):
+        if not getattr(document, name):
+            raise FieldRefused(name, "none", f"it on an issued {kind.value}")
+    payable, creditable = kind in (Kind.INVOICE, Kind.CREDIT_NOTE, Kind.RECEIPT), kind in (Kind.INVOICE, Kind.RECEIPT)
+    later = {
+        "payments": payable,
+        "credits": creditable,
+        "reminders": kind is Kind.INVOICE,
+        "deliveries": kind in (Kind.PURCHASE_ORDER, Kind.DELIVERY_NOTE),
+        "converted_to": kind in _STATES,
+        "answered_on": kind is Kind.QUOTE,
+    }
+    for name, may in later.items():
+        if getattr(document, name) and not may:
+            raise FieldRefused(name, f"a value on a {kind.value}", "none")
+    digits = minor_unit(document.currency)
+    for payment in document.payments:
+        check_amount(f"payments[{payment.id}].amount", payment.amount, digits)
+    for credit in document.credits:
+        check_amount(f"credits[{credit.by}].amount", credit.amount, digits)
+    _check_not_too_much(document)
+    if kind is Kind.RECEIPT:
+        due = reckoned(document)[0].totals
+        if not document.payments or due is None or due.due + document.credited != ZERO:
+            raise AmountDiffers("payments", "another sum", "the receipt's total, paid at once")
+    if kind in _STATES:
+        _check_step(document)
+
+
+def _check_not_too_much(document: Document) -> None:
+    sums = reckoned(msgspec.structs.replace(document, payments=(), credits=()))[0].totals
+    assert sums is not None, "a sum has totals"
+    paid = sum((payment.amount for payment in document.payments), ZERO)
+    for what, amount, limit in (("payment", paid, sums.due), ("credit", document.credited, sums.with_vat)):
+        if amount != ZERO and not _within(amount, limit):
+            raise TooMuch(what, str(amount), str(limit))
+
+
+def _check_step(document: Document) -> None:
+    """That the facts of a quote, order or delivery note are those that its state tells of."""
+    state = document.state
+    if state not in _STATES[document.kind]:
+        known = ", ".join(one.value for one in _STATES[document.kind])
+        raise FieldRefused("state", state.value, f"one of {known}")
+    wanted = {
+        "answered_on": state in (_S.ACCEPTED, _S.DECLINED, _S.CONVERTED),
+        "deliveries": state in (_S.PARTLY_DELIVERED, _S.DELIVERED),
+        "converted_to": state in (_S.CONVERTED, _S.INVOICED),
+    }
+    for name, needed in wanted.items():
+        if needed and not getattr(document, name):
+            raise FieldRefused(name, "none", f"a value, since the {document.kind.value} is {state.value}")
 
 
 def _check_changed(state: Document, event: Any) -> None:
@@ -253,6 +389,7 @@ _CHECKS: dict[type[Any], Callable[[Document, Any], None]] = {
     e.Accepted: _check_acceptance,
     e.Expired: _check_expiry,
     e.ConversionUndone: _check_conversion_undone,
+    DocumentCorrected: _check_corrected,
 }
 
 
@@ -286,7 +423,7 @@ def _rules(kind: Kind) -> KindRules:
     return KindRules(
         kind=kind,
         state=Document,
-        events=e.EVENTS[kind],
+        events={**e.EVENTS[kind], "imported": DocumentImported, "corrected": DocumentCorrected},
         creation="drafted",
         evolve=partial(evolve, kind=kind),
         admit=partial(admit, kind=kind),
