@@ -342,6 +342,11 @@ class StreamReader:
         rows = self._rows("find_segment", entity=id_)
         return Brought(*rows[0]) if rows else None
 
+    def came_back(self, id_: EntityId) -> datetime | None:
+        """When the stream was made live again with the entity in it, unless it was resumed since."""
+        rows = self._rows("find_came_back", entity=id_)
+        return rows[0][0] if rows else None
+
     def _rows(self, statement: str, **values: Any) -> list[Any]:
         with self._within or self._connection.transaction():
             if self._within is None:

@@ -464,10 +464,14 @@ def end(work: Work, id_: EntityId, reason: str | None = None) -> None:
 
 
 def _check_not_held(work: Work, state: subscriptions.Subscription) -> None:
-    """That the subscription did not come from elsewhere with its next date already past: then it waits to be resumed.
+    """That the subscription did not come, or come back, with its next date already past: then it waits to be resumed.
 
     Nothing is recorded to hold it, so that a restored stream keeps its tree head; resuming is recorded, and lifts it.
     """
+    back = work.reader.came_back(state.id)
+    if back is not None and state.next_date < work.local_day(back):
+        held = f"held since its stream was made live again on {work.local_day(back)}"
+        raise NotPossible("subscription", "invoiced", held, "resumed")
     brought = work.reader.brought(state.id)
     if brought is None:
         return

@@ -220,10 +220,36 @@ class StreamSwapped(Value, frozen=True, kw_only=True):
     root: str
 
 
-class StreamPurged(Value, frozen=True, kw_only=True):
-    """A stream that no longer was live is gone."""
+class StreamActivated(Value, frozen=True, kw_only=True):
+    """A retired stream is live again, as it was; counts of what that created, replaced, removed and lost."""
 
     stream: int
+    retired: int
+    events: int
+    created: int
+    replaced: int
+    removed: int
+    lost_documents: tuple[str, ...] = ()
+    changed_closed_periods: bool = False
+
+
+class ActivationFailed(Value, frozen=True, kw_only=True):
+    """A retired stream could not be made live again; the account is as it was."""
+
+    stream: int
+    code: str
+    reason: Annotated[str, Meta(max_length=2000)]
+
+
+class StreamPurged(Value, frozen=True, kw_only=True):
+    """A stream that no longer was live is gone, and why: somebody said so, its time was up, or there were too many.
+
+    ``archive`` has it, where it had issued documents that the live stream lacked.
+    """
+
+    stream: int
+    reason: Literal["asked", "retention", "quota"] | None = None
+    archive: str | None = None
 
 
 class ArchiveDownloaded(Value, frozen=True, kw_only=True):
@@ -289,6 +315,8 @@ CONTROL_EVENTS: dict[str, type[Value]] = {
     "restore.finished": RestoreFinished,
     "restore.failed": RestoreFailed,
     "stream.swapped": StreamSwapped,
+    "stream.activated": StreamActivated,
+    "activation.failed": ActivationFailed,
     "stream.purged": StreamPurged,
     "archive.downloaded": ArchiveDownloaded,
 }
@@ -303,6 +331,7 @@ _CHANGES_OF_AN_OPEN_ACCOUNT = (
     CustomFieldRemoved,
     RestoreBegun,
     StreamSwapped,
+    StreamActivated,
 )
 CONTROL_TYPES: dict[type[Value], str] = {data: name for name, data in CONTROL_EVENTS.items()}
 

@@ -135,6 +135,10 @@ class Reader(Protocol):
         """
         ...
 
+    def came_back(self, id_: EntityId) -> datetime | None:
+        """When the stream was made live again with the entity in it; None for never, and since it was resumed."""
+        ...
+
 
 class Decided(NamedTuple):
     """An event that a command decided, and the state it leads to."""

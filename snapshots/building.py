@@ -140,7 +140,7 @@ def _escaped(envelopes: list[Any]) -> list[Any]:
 
 
 def sweep_abandoned(database: Database, account: AccountId) -> list[int]:
-    """Remove what builders that are gone left of the account's streams. The streams' numbers."""
+    """Remove what builders and purges that are gone left of the account's streams. The streams' numbers."""
     with database.transaction(account) as connection:
         left = [stream for (stream,) in connection.execute(SQL["list_unfinished"], {"account": account})]
     swept = []
@@ -154,16 +154,30 @@ def sweep_abandoned(database: Database, account: AccountId) -> list[int]:
 
 
 def _sweep(database: Database, account: AccountId, stream: int, purger: Connection[Row] | None = None) -> None:
-    """Abandon a stream and delete its rows."""
+    """Abandon a stream that is being built, and delete the rows of one of no use."""
     try:
         with database.transaction(account) as connection:
             connection.execute(SQL["abandon"], {"account": account, "stream": stream})
         with ExitStack() as stack:
-            session = purger or stack.enter_context(database.session(PURGER))
-            with session.transaction():
-                set_account(session, account)
-                session.execute(SQL["delete_events"], {"account": account, "stream": stream})
-                session.execute(SQL["delete_entities"], {"account": account, "stream": stream})
+            delete_rows(purger or stack.enter_context(database.session(PURGER)), account, stream)
     except psycopg.Error:
         # The database is gone: the next builder, or the service's start, sweeps what is left. The first error counts.
         return
+
+
+def delete_rows(purger: Connection[Row], account: AccountId, stream: int) -> None:
+    """Delete a stream's rows, in batches of a transaction each; none of a stream that is live or could be made so.
+
+    Entities go last, so that what is left of a stream shows until all of it is gone.
+    """
+    key = {"account": account, "stream": stream, "rows": ROWS_A_BATCH}
+    for statement in ("delete_series", "delete_attributions", "delete_events", "delete_entities"):
+        while _in_a_transaction(purger, account, statement, key) == ROWS_A_BATCH:
+            continue
+
+
+def _in_a_transaction(purger: Connection[Row], account: AccountId, statement: str, key: dict[str, object]) -> int:
+    """How many rows the statement deleted."""
+    with purger.transaction():
+        set_account(purger, account)
+        return purger.execute(SQL[statement], key).rowcount

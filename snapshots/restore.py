@@ -487,6 +487,7 @@ class _Restore:
                 key = {"account": account, "stream": fresh.stream, "live": live.stream, "head": live.position}
                 connection.execute(SQL["carry_segments"], key)
                 connection.execute(SQL["carry_attributions"], key)
+                connection.execute(SQL["carry_came_back"], key)
             if fresh.events:  # an empty archive brings no positions
                 whole = (first, came_by, archive, report.authenticity)
                 insert_segment(connection, account, fresh.stream, whole, at=at, by=self._actor.name)

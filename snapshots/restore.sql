@@ -18,9 +18,9 @@ RETURNING stream_id;
 SELECT pg_try_advisory_lock(hashtextextended(%(account)s::text, %(stream)s));
 
 -- name: list_unfinished
--- Streams that a builder may have left behind: one that still is being built, and abandoned ones with rows.
+-- Streams that a builder or a purge may have left behind: one that still is being built, and those of no use with rows.
 SELECT stream_id FROM streams s
-WHERE account_id = %(account)s AND (status = 'building' OR (status = 'abandoned' AND (
+WHERE account_id = %(account)s AND (status = 'building' OR (status IN ('abandoned', 'purged') AND (
     EXISTS (SELECT 1 FROM events e WHERE e.account_id = s.account_id AND e.stream_id = s.stream_id)
     OR EXISTS (SELECT 1 FROM entities e WHERE e.account_id = s.account_id AND e.stream_id = s.stream_id))));
 
@@ -29,10 +29,35 @@ UPDATE streams SET status = 'abandoned' WHERE account_id = %(account)s AND strea
   AND status IN ('building', 'abandoned');
 
 -- name: delete_events
-DELETE FROM events WHERE account_id = %(account)s AND stream_id = %(stream)s;
+-- A batch of a stream's events, first ones first. Key: events_pkey.
+DELETE FROM events WHERE account_id = %(account)s AND stream_id = %(stream)s AND position <= (
+    SELECT max(position) FROM (
+        SELECT position FROM events WHERE account_id = %(account)s AND stream_id = %(stream)s
+        ORDER BY position LIMIT %(rows)s) AS batch);
 
 -- name: delete_entities
-DELETE FROM entities WHERE account_id = %(account)s AND stream_id = %(stream)s;
+-- A batch of a stream's entities. Key: entities_pkey.
+DELETE FROM entities WHERE account_id = %(account)s AND stream_id = %(stream)s AND entity_id <= (
+    SELECT entity_id FROM (
+        SELECT entity_id FROM entities WHERE account_id = %(account)s AND stream_id = %(stream)s
+        ORDER BY entity_id LIMIT %(rows)s) AS batch ORDER BY entity_id DESC LIMIT 1);
+
+-- name: delete_series
+DELETE FROM series WHERE account_id = %(account)s AND stream_id = %(stream)s;
+
+-- name: delete_attributions
+DELETE FROM attributions WHERE account_id = %(account)s AND stream_id = %(stream)s;
+
+-- name: list_left_behind
+-- Accounts with streams that are not live, for the purging role, which sees which those are. Reads streams once.
+SELECT DISTINCT account_id::text FROM streams WHERE status <> 'live' ORDER BY 1;
+
+-- name: mark_purged
+UPDATE streams SET status = 'purged' WHERE account_id = %(account)s AND stream_id = %(stream)s AND status = 'retired';
+
+-- name: lock_against_purging
+-- Held by a session that works on a stream: nobody purges it meanwhile, and others may work on it as well.
+SELECT pg_try_advisory_lock_shared(hashtextextended(%(account)s::text, %(stream)s));
 
 -- name: copy_events
 COPY events (account_id, stream_id, position, entity_id, version, type, type_version, at, actor, via, data, leaf)
@@ -61,6 +86,12 @@ WHERE account_id = %(account)s AND stream_id = %(live)s AND first_position <= %(
 INSERT INTO attributions (account_id, stream_id, first_position, person, linked_to, verified, name)
 SELECT account_id, %(stream)s, first_position, person, linked_to, verified, name FROM attributions
 WHERE account_id = %(account)s AND stream_id = %(live)s AND first_position <= %(head)s;
+
+-- name: carry_came_back
+-- What came back with the live stream stays held in the fresh one that begins with it.
+UPDATE streams f SET came_back_at = l.came_back_at, came_back_head = l.came_back_head FROM streams l
+WHERE f.account_id = %(account)s AND f.stream_id = %(stream)s
+  AND l.account_id = %(account)s AND l.stream_id = %(live)s AND l.came_back_at IS NOT NULL;
 
 -- name: insert_segment
 INSERT INTO segments (account_id, stream_id, first_position, came_by, came_at, brought_by, source, authenticity)

@@ -135,6 +135,10 @@ class Notebook:
         """Everything was recorded here."""
         return None
 
+    def came_back(self, id_: EntityId) -> datetime | None:
+        """Nothing was ever replaced here."""
+        return None
+
     def referring(self, kinds: Iterable[Kind], id_: EntityId) -> tuple[str, str] | None:
         """Something of *kinds*, no draft, that refers to the entity."""
         for other, state in self._there():

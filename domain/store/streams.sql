@@ -63,6 +63,20 @@ WHERE e.account_id = %(account)s AND e.stream_id = %(stream)s AND e.entity_id = 
       AND r.version > e.version AND r.type = 'subscription.resumed')
 ORDER BY e.version DESC LIMIT 1;
 
+-- name: find_came_back
+-- When a stream that had been retired was made live again with the entity in it, unless it was resumed since.
+-- Keys: streams_pkey, events_version_key.
+SELECT s.came_back_at FROM streams s
+WHERE s.account_id = %(account)s AND s.stream_id = %(stream)s AND s.came_back_at IS NOT NULL
+  AND EXISTS (
+    SELECT 1 FROM events e
+    WHERE e.account_id = s.account_id AND e.stream_id = s.stream_id AND e.entity_id = %(entity)s AND e.version = 1
+      AND e.position <= s.came_back_head)
+  AND NOT EXISTS (
+    SELECT 1 FROM events r
+    WHERE r.account_id = s.account_id AND r.stream_id = s.stream_id AND r.entity_id = %(entity)s
+      AND r.position > s.came_back_head AND r.type = 'subscription.resumed');
+
 -- name: insert_attachment
 INSERT INTO attachments (account_id, sha256, bytes) VALUES (%(account)s, %(sha256)s, %(bytes)s)
 ON CONFLICT DO NOTHING;
