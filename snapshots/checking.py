@@ -10,20 +10,32 @@ from __future__ import annotations
 import re
 import zlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from hashlib import md5
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from domain.decimals import PLAIN, odd_decimals
 from domain.entity import where_and_why
 from domain.errors import DomainError
-from domain.events import Event, LineRefused, check_json, read_line, read_lines
+from domain.events import (
+    MAX_LINE_BYTES,
+    Event,
+    LineRefused,
+    check_json,
+    encode_data,
+    read_line,
+    read_lines,
+    type_of,
+)
+from domain.events import line as event_line
 from domain.ids import EntityId, is_canonical
 from domain.kinds import Kind
 from domain.layouts import Layout, default_keys
+from domain.parties import Value
 from domain.rules import RULES
 from domain.work import decode_state, is_gone, kind_of
 from projections.control_totals import Totaller
@@ -39,11 +51,19 @@ _NAMED = re.compile(
 )
 
 
+class Correcting(NamedTuple):
+    """On whose word a snapshot stands against its timeline: ``person:<id>``, and when, as lines say."""
+
+    actor: str
+    at: str
+
+
 class PartitionInput(NamedTuple):
     """One partition: timeline lines with their positions, snapshot lines by kind with their line numbers.
 
     *copy_prefix* begins the rows that a builder copies (none are made without it); entities of *hold* are not copied
-    but handed out; *partitions* is a power of two.
+    but handed out; *partitions* is a power of two. Without *correcting*, a snapshot that is not the fold of its events
+    is a fault; with it, an event that leads there follows.
     """
 
     lines: bytes
@@ -52,6 +72,7 @@ class PartitionInput(NamedTuple):
     partitions: int
     copy_prefix: bytes | None
     hold: frozenset[str]
+    correcting: Correcting | None = None
 
 
 class Checked(NamedTuple):
@@ -63,6 +84,29 @@ class Checked(NamedTuple):
     state: Any
     line: bytes
     is_gone: bool
+
+
+class Correction(Value, frozen=True, kw_only=True):
+    """What an edited or unsigned archive says of an entity that its events do not lead to: the snapshot line that
+    differs (none: it was taken out), the fields, and the event that follows.
+    """
+
+    how: Literal["imported", "corrected", "removed"]
+    file: str
+    line: int | None = None
+    kind: str
+    id: str
+    fields: tuple[str, ...] = ()
+
+
+class Appended(NamedTuple):
+    """The line of a correcting event, and the row of its entity around the position that the line will have; no row
+    for one that is held.
+    """
+
+    line: bytes
+    row: tuple[bytes, bytes] | None
+    correction: Correction
 
 
 class _Sums(Struct, array_like=True):
@@ -105,6 +149,7 @@ class PartitionChecked(NamedTuple):
     rows: bytes
     rows_count: int
     held: list[Checked]
+    appended: list[Appended]
 
 
 _encode_facts = msgspec.msgpack.Encoder().encode
@@ -113,51 +158,169 @@ decode_facts = msgspec.msgpack.Decoder(list[EntityFact]).decode
 
 def check_partition(given: PartitionInput) -> PartitionChecked:
     """The partition's sound entities, and what is wrong with the others."""
-    entities, faults = _check(given)
+    entities, corrected, faults = _check(given)
     across: dict[int, list[str]] = {}
-    for entity in entities:
+    everyone = entities + [entity for entity, _, _ in corrected]
+    for entity in everyone:
         note_across(entity, given.partitions, across, faults)
-    free = [entity for entity in entities if entity.id not in given.hold] if given.hold else entities
+    hold = given.hold
+    free = [entity for entity in everyone if entity.id not in hold] if hold else everyone
     totaller = Totaller()
     add_totals(totaller, free)
-    rows = [] if given.copy_prefix is None else [entity_row(given.copy_prefix, entity) for entity in free]
+    prefix = given.copy_prefix
+    rows = [] if prefix is None else [entity_row(prefix, entity) for entity in entities if entity.id not in hold]
+    appended = [
+        Appended(line, None if prefix is None or entity.id in hold else entity_row_around(prefix, entity), correction)
+        for entity, line, correction in corrected
+    ]
     return PartitionChecked(
-        facts=_encode_facts([fact_of(entity) for entity in entities]),
+        facts=_encode_facts([fact_of(entity) for entity in everyone]),
         faults=faults,
         totaller=totaller,
         across={partition: "".join(records).encode() for partition, records in across.items()},
         rows=b"".join(rows),
         rows_count=len(rows),
-        held=[entity for entity in entities if entity.id in given.hold] if given.hold else [],
+        held=[entity for entity in everyone if entity.id in hold] if hold else [],
+        appended=appended,
     )
 
 
-def _check(given: PartitionInput) -> tuple[list[Checked], Faults]:
+_Corrected = tuple[Checked, bytes, Correction]
+
+
+def _check(given: PartitionInput) -> tuple[list[Checked], list[_Corrected], Faults]:
+    """The sound entities; those that a correcting event makes so, with its line; and the faults of the others."""
     faults = Faults()
-    folded = _fold(_events(given, faults), faults)
+    last_at: dict[EntityId, str] = {}
+    folded = _fold(_events(given, faults), faults, last_at)
     snapshots = _snapshots(given, faults)
     entities = []
+    corrected: list[_Corrected] = []
     for id_, (position, state) in folded.items():
         found = snapshots.pop(id_, None)
         if id_ in faults.entities:
             continue
         line = _encode(state)
         gone = is_gone(state)
-        fault = _compare(id_, position, state, b"" if gone else line, found)
-        if fault is None:
+        if _agrees(state, line, found, gone=gone):
             entities.append(Checked(id_, kind_of(state), position, state, line, gone))
+        elif given.correcting is None or (found is not None and found.kind is not kind_of(state)):
+            faults.add(_why_not(id_, position, state, b"" if gone else line, found))
         else:
-            faults.add(fault)
-    for id_, found in snapshots.items():
-        if id_ not in faults.entities:
+            at = max(given.correcting.at, last_at[id_])
             try:
-                check_json(found.raw)
-            except LineRefused as wrong:
-                faults.add(line_fault(found.file, found.line, found.raw, wrong))
+                made = _correct(id_, state, found, given.correcting._replace(at=at))
+            except _NotCorrected as wrong:
+                faults.add(wrong.fault)
                 continue
-            reason = f"id: found {id_}, of which the timeline has no event; expected the events that lead to it"
-            faults.add(_fault("archive.no-events", found.file, found.line, "id", id_, reason))
-    return entities, faults
+            if made is None:
+                entities.append(Checked(id_, kind_of(state), position, state, line, gone))
+            else:
+                corrected.append(made)
+    for id_, found in snapshots.items():
+        if id_ in faults.entities:
+            continue
+        if given.correcting is not None:
+            try:
+                made = _correct(id_, None, found, given.correcting)
+            except _NotCorrected as wrong:
+                faults.add(wrong.fault)
+                continue
+            assert made is not None, "what has no events differs from them"
+            corrected.append(made)
+            continue
+        try:
+            check_json(found.raw)
+        except LineRefused as wrong:
+            faults.add(line_fault(found.file, found.line, found.raw, wrong))
+            continue
+        reason = f"id: found {id_}, of which the timeline has no event; expected the events that lead to it"
+        faults.add(_fault("archive.no-events", found.file, found.line, "id", id_, reason))
+    return entities, corrected, faults
+
+
+class _NotCorrected(Exception):
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
+def _correct(id_: EntityId, state: Any, found: _Found | None, correcting: Correcting) -> _Corrected | None:
+    """The entity as its snapshot says, and the event that leads there from *state*; None where nothing but the way it
+    is written differs. Raises _NotCorrected.
+    """
+    if found is None:
+        kind = kind_of(state)
+        stated = None
+        how: Literal["imported", "corrected", "removed"] = "removed"
+    else:
+        kind = found.kind
+        stated = _stated(id_, found)
+        how = "imported" if state is None else "corrected"
+        if state is not None and msgspec.structs.replace(stated, version=state.version) == state:
+            return None
+    rules = RULES[kind]
+    file, number = (found.file, found.line) if found is not None else (SNAPSHOT_FILES[kind], None)
+    removal = rules.events.get("deleted") or rules.events.get("draft_deleted")
+    if stated is not None:
+        event_type = rules.events[how]
+        event = event_type(**{name: getattr(stated, name) for name in event_type.__struct_fields__})
+    elif removal is not None:
+        event = removal()
+    else:
+        raise _NotCorrected(_why_not(id_, 0, state, _encode(state), None))
+    version = state.version + 1 if state is not None else 1
+    try:
+        rules.admit(state, event)
+    except DomainError as wrong:
+        if stated is None:
+            raise _NotCorrected(_why_not(id_, 0, state, _encode(state), None)) from None
+        fault = _fault(wrong.code, file, number, getattr(wrong, "field", None), id_, str(wrong))
+        raise _NotCorrected(fault) from None
+    after = rules.evolve(state, event, id_, version)
+    written = event_line(
+        type_name=type_of(kind, event),
+        entity=id_,
+        version=version,
+        at=correcting.at,
+        actor=correcting.actor,
+        via="import" if how == "imported" else "restore",
+        data=encode_data(event),
+    )
+    if len(written) > MAX_LINE_BYTES:
+        reason = f"found a record whose event has {len(written):,} bytes; expected at most {MAX_LINE_BYTES:,}"
+        raise _NotCorrected(_fault("line.refused", file, number, None, id_, reason))
+    checked = Checked(id_, kind, 0, after, _encode(after), is_gone(after))
+    correction = Correction(
+        how=how, file=file, line=number, kind=kind.value, id=id_, fields=tuple(_fields_between(state, stated))
+    )
+    return checked, written, correction
+
+
+def _stated(id_: EntityId, found: _Found) -> Any:
+    """What a snapshot line says, in whichever order and layout. Raises _NotCorrected."""
+    try:
+        check_json(found.raw)
+        stated: Any = decode_state(found.kind, found.raw)
+    except LineRefused as wrong:
+        fault = msgspec.structs.replace(line_fault(found.file, found.line, found.raw, wrong), entity=id_)
+        raise _NotCorrected(fault) from None
+    except msgspec.ValidationError as wrong:
+        raise _NotCorrected(_refused_fields(id_, found, wrong)) from None
+    for path, value in odd_decimals(stated):
+        reason = f"{path}: found {str(value)[:40]}; expected {PLAIN}"
+        raise _NotCorrected(_fault("line.refused", found.file, found.line, path, id_, reason))
+    if kind_of(stated) is not found.kind:
+        reason = f"kind: found {kind_of(stated).value}; expected {found.kind.value} in {found.file}"
+        raise _NotCorrected(_fault("archive.snapshot-misplaced", found.file, found.line, "kind", id_, reason))
+    return stated
+
+
+def _fields_between(state: Any, stated: Any) -> Iterator[str]:
+    if state is not None and stated is not None:
+        for name in state.__struct_fields__:
+            if name != "version" and getattr(state, name) != getattr(stated, name):
+                yield name
 
 
 def fact_of(entity: Checked) -> EntityFact:
@@ -183,12 +346,14 @@ def fact_of(entity: Checked) -> EntityFact:
 
 def entity_row(prefix: bytes, entity: Checked) -> bytes:
     """The row that COPY takes for an entity, after *prefix* (account and stream)."""
+    before, after = entity_row_around(prefix, entity)
+    return b"%b%d%b" % (before, entity.position, after)
+
+
+def entity_row_around(prefix: bytes, entity: Checked) -> tuple[bytes, bytes]:
+    """The entity's row before and after its position."""
     number = RULES[entity.kind].number(entity.state)
-    return b"%b%b\t%d\t%d\t%b\t%b\t%b\t%b\n" % (
-        prefix,
-        entity.id.encode(),
-        entity.state.version,
-        entity.position,
+    return b"%b%b\t%d\t" % (prefix, entity.id.encode(), entity.state.version), b"\t%b\t%b\t%b\t%b\n" % (
         b"t" if entity.is_gone else b"f",
         entity.kind.value.encode(),
         b"\\N" if number is None else copy_text(number.encode()),
@@ -300,10 +465,13 @@ def _seeming_entity(raw: bytes) -> str | None:
     return found if isinstance(found, str) and is_canonical(found) else None
 
 
-def _fold(events: Iterable[tuple[int, Event]], faults: Faults) -> dict[EntityId, tuple[int, Any]]:
-    """Each entity's last position and state; what breaks a rule is noted, and its entity goes no further."""
+def _fold(
+    events: Iterable[tuple[int, Event]], faults: Faults, last_at: dict[EntityId, str]
+) -> dict[EntityId, tuple[int, Any]]:
+    """Each entity's last position and state, and in *last_at* the time of its last event; what breaks a rule is noted,
+    and its entity goes no further.
+    """
     folded: dict[EntityId, tuple[int, Any]] = {}
-    last_at: dict[EntityId, str] = {}
     for position, event in events:
         id_ = event.entity
         if id_ in faults.entities:
@@ -346,7 +514,7 @@ def _snapshots(given: PartitionInput, faults: Faults) -> dict[EntityId, _Found]:
         line_numbers.frombytes(numbers)
         file = SNAPSHOT_FILES[kind]
         for line, raw in zip(line_numbers, lines.split(b"\n")[:-1], strict=True):
-            id_ = EntityId(raw[7:43].decode("ascii", "replace"))
+            id_ = EntityId(snapshot_id(raw, in_any_layout=given.correcting is not None))
             if not is_canonical(id_):
                 faults.add(_why_no_snapshot(file, line, raw))
                 continue
@@ -358,6 +526,23 @@ def _snapshots(given: PartitionInput, faults: Faults) -> dict[EntityId, _Found]:
     return found
 
 
+class _Identified(Struct):
+    id: str
+
+
+_identified = msgspec.json.Decoder(_Identified).decode
+
+
+def snapshot_id(raw: bytes, *, in_any_layout: bool) -> str:
+    """Whose snapshot a line is, as it seems; *in_any_layout* of its keys and blanks."""
+    if in_any_layout and not raw.startswith(b'{"id":"'):
+        try:
+            return _identified(raw).id
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return ""
+    return raw[7:43].decode("ascii", "replace")
+
+
 def _why_no_snapshot(file: str, line: int, raw: bytes) -> Fault:
     try:
         check_json(raw)
@@ -367,13 +552,16 @@ def _why_no_snapshot(file: str, line: int, raw: bytes) -> Fault:
     return line_fault(file, line, raw, LineRefused("id", f"a line that begins with {found}", '{"id":"<UUID>", first'))
 
 
-def _compare(id_: EntityId, position: int, state: Any, line: bytes, found: _Found | None) -> Fault | None:
-    """What is wrong with an entity's snapshot line, which must be the fold of its events, byte for byte."""
-    if found is not None and found.raw == line and found.kind is kind_of(state):
-        return None
+def _agrees(state: Any, line: bytes, found: _Found | None, *, gone: bool) -> bool:
+    """Whether an entity's snapshot line is the fold of its events, byte for byte; a deleted one has none."""
+    if gone or found is None:
+        return gone and found is None
+    return found.raw == line and found.kind is kind_of(state)
+
+
+def _why_not(id_: EntityId, position: int, state: Any, line: bytes, found: _Found | None) -> Fault:
+    """What is wrong with the snapshot of an entity whose events lead to *line*; empty, to nothing."""
     if found is None:
-        if not line:
-            return None
         kind = kind_of(state)
         reason = f"no line for {id_}, whose events the timeline has; expected its snapshot"
         return _fault("archive.snapshot-missing", SNAPSHOT_FILES[kind], None, "id", id_, reason)
@@ -393,10 +581,7 @@ def _differing(id_: EntityId, position: int, line: bytes, found: _Found) -> Faul
     except LineRefused as wrong:
         return msgspec.structs.replace(line_fault(found.file, found.line, found.raw, wrong), entity=id_)
     except msgspec.ValidationError as wrong:
-        path, reason = where_and_why(wrong)
-        field = path.removeprefix(".") or None
-        text = f"{field}: {reason}" if field else reason
-        return _fault("line.refused", found.file, found.line, field, id_, text)
+        return _refused_fields(id_, found, wrong)
     stated, folded = msgspec.json.decode(found.raw), msgspec.json.decode(line)
     for name in [*folded, *(name for name in stated if name not in folded)]:
         if stated.get(name) != folded.get(name):
@@ -406,6 +591,13 @@ def _differing(id_: EntityId, position: int, line: bytes, found: _Found) -> Faul
             )
             return _fault("archive.snapshot-differs", found.file, found.line, name, id_, reason)
     return _fault("archive.snapshot-differs", found.file, found.line, None, id_, "not written as a snapshot line is")
+
+
+def _refused_fields(id_: EntityId, found: _Found, wrong: msgspec.ValidationError) -> Fault:
+    path, reason = where_and_why(wrong)
+    field = path.removeprefix(".") or None
+    text = f"{field}: {reason}" if field else reason
+    return _fault("line.refused", found.file, found.line, field, id_, text)
 
 
 def _shown(value: Any) -> str:

@@ -22,7 +22,10 @@ from projections.control_totals import ControlTotals, Totaller, differences
 from snapshots.archive import Archive
 from snapshots.checking import (
     KINDS,
+    Appended,
     Checked,
+    Correcting,
+    Correction,
     EntityFact,
     PartitionChecked,
     PartitionInput,
@@ -30,9 +33,10 @@ from snapshots.checking import (
     decode_facts,
     line_fault,
     partition_of,
+    snapshot_id,
 )
 from snapshots.errors import FileDiffers, LinesBroken
-from snapshots.faults import Fault, Faults
+from snapshots.faults import MOST_IN_FULL, Fault, Faults
 from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
 from snapshots.progress import Progress, no_progress
 from snapshots.spool import Spool
@@ -91,6 +95,9 @@ class Examination(NamedTuple):
     actors: dict[str, int]
     clashes: list[Clash]
     refused: frozenset[str]
+    corrected_from: int
+    corrections: list[Correction]
+    corrections_count: int
 
 
 class Examiner:
@@ -115,6 +122,7 @@ class Examiner:
         copy_prefix: bytes | None = None,
         hold: frozenset[str] = frozenset(),
         look: Callable[[int, list[EntityFact]], None] | None = None,
+        correcting: Correcting | None = None,
         progress: Progress = no_progress,
     ) -> None:
         self.archive = archive
@@ -129,6 +137,9 @@ class Examiner:
         self._copy_prefix = copy_prefix
         self._hold = hold
         self._look = look
+        self._correcting = correcting
+        self._corrections: list[Correction] = []
+        self._corrections_count = 0
         self._progress = progress
         self._totaller = Totaller()
         self._actors: dict[bytes, int] = {}
@@ -148,7 +159,8 @@ class Examiner:
             self._snapshots = {kind: stack.enter_context(Spool(self._partitions)) for kind in self._kinds_there()}
             self._numbers = {kind: stack.enter_context(Spool(self._partitions)) for kind in self._snapshots}
             self._across = stack.enter_context(Spool(self._partitions))
-            frontier = self._read_timeline()
+            self._frontier = self._read_timeline()
+            corrected_from = self._frontier.size + 1
             # Of an entity with a line that is none, what the other lines lack by it is no further fault.
             self._broken = frozenset(self.faults.entities)
             for kind in SNAPSHOT_FILES:
@@ -162,14 +174,17 @@ class Examiner:
             self._check_totals(totals)
         return Examination(
             faults=self.faults,
-            frontier=frontier,
+            frontier=self._frontier,
             first_position=self._base.size + 1,
-            events=frontier.size - self._base.size,
+            events=self._frontier.size - self._base.size,
             totals=totals,
             totaller=self._totaller,
             actors={actor.decode(): count for actor, count in self._actors.items()},
             clashes=self._clashes,
             refused=refused,
+            corrected_from=corrected_from,
+            corrections=self._corrections,
+            corrections_count=self._corrections_count,
         )
 
     def _kinds_there(self) -> list[Kind]:
@@ -281,7 +296,7 @@ class Examiner:
         lines: dict[int, list[bytes]] = {}
         numbers: dict[int, list[int]] = {}
         for number, line in enumerate(raw, before + 1):
-            id_ = line[7:43].decode("ascii", "replace")
+            id_ = snapshot_id(line, in_any_layout=self._correcting is not None)
             if self._leaves_out and id_ in self._leave_out:
                 continue
             partition = partition_of(id_, mask)
@@ -310,6 +325,7 @@ class Examiner:
                 self._partitions,
                 self._copy_prefix,
                 self._hold,
+                self._correcting,
             )
 
     def _take(self, partition: int, checked: PartitionChecked) -> None:
@@ -323,7 +339,27 @@ class Examiner:
             self._look(partition, facts)
         if self._sink is not None:
             self._sink.entities(checked.rows, checked.rows_count, checked.held)
+        if checked.appended:
+            self._append(checked.appended)
         self._progress("entities", partition + 1, self._partitions)
+
+    def _append(self, appended: list[Appended]) -> None:
+        """The correcting events of a partition follow all that came before."""
+        first = self._frontier.size + 1
+        lines = [one.line for one in appended]
+        leaves = leaf_hashes(lines)
+        self._frontier = append_leaves(self._frontier, leaves)
+        self._corrections_count += len(appended)
+        self._corrections += [one.correction for one in appended[: MOST_IN_FULL - len(self._corrections)]]
+        if self._sink is None:
+            return
+        self._sink.lines(first, ENVELOPE.findall(b"\n".join(lines) + b"\n"), leaves)
+        rows = [
+            b"%b%d%b" % (one.row[0], position, one.row[1])
+            for position, one in enumerate(appended, first)
+            if one.row is not None
+        ]
+        self._sink.entities(b"".join(rows), len(rows), [])
 
     def _check_attachments(self, facts: list[EntityFact]) -> None:
         for fact in facts:
