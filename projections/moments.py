@@ -19,7 +19,7 @@ from domain.events import written_time
 from domain.ids import AccountId
 from domain.store.database import Row
 from domain.store.statements import statements
-from domain.store.streams import AccountUnknown
+from domain.store.streams import AccountUnknown, StreamUnknown
 
 SQL = statements("projections", "moments.sql")
 EXPECTED = "a position such as 1200 or 2.1200 (stream 2), or a time with its zone such as 2026-01-31T09:30:00Z"
@@ -59,7 +59,7 @@ class Position(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A position of the account's live stream: all up to and with it counts, nothing behind it."""
+    """A position of a stream: all up to and with it counts, nothing behind it."""
 
     stream: int
     position: int
@@ -78,16 +78,28 @@ def read_moment(text: str) -> Position | datetime:
     raise FieldRefused("as_of", repr(text[:60]), EXPECTED)
 
 
-def resolve(connection: Connection[Row], account: AccountId, named: Position | datetime, *, now: datetime) -> Moment:
+def written_moment(named: Position | datetime) -> str:
+    """*named* as ``read_moment`` takes it."""
+    if isinstance(named, datetime):
+        return written_time(named)
+    return str(named.position) if named.stream is None else f"{named.stream}.{named.position}"
+
+
+def resolve(
+    connection: Connection[Row],
+    account: AccountId,
+    named: Position | datetime,
+    *,
+    now: datetime,
+    stream: int | None = None,
+) -> Moment:
     """The position that *named* comes to, as the connection's transaction sees the account.
 
-    0 is the moment before anything was recorded. Raises AccountUnknown; MomentAhead for what has not come yet, *now*
-    being the time; MomentGone for a position of another stream than the live one.
+    In the live stream, or in *stream*, live or retired. 0 is the moment before anything was recorded. Raises
+    AccountUnknown, StreamUnknown; MomentAhead for what has not come yet, *now* being the time; MomentGone for a
+    position of another stream than that.
     """
-    row = connection.execute(SQL["read_head"], {"account": account}).fetchone()
-    if row is None:
-        raise AccountUnknown(account)
-    live, head, last_at = row
+    live, head, last_at = _read_head(connection, account, stream)
     if isinstance(named, datetime):
         # Where a clock went back, or what was restored came from one that was ahead, the last event is later than now.
         latest = now if last_at is None else max(now, last_at)
@@ -101,3 +113,18 @@ def resolve(connection: Connection[Row], account: AccountId, named: Position | d
     if named.position > head:
         raise MomentAhead(f"position {named.position:,}", f"{head:,}, the last of stream {live}")
     return Moment(live, named.position)
+
+
+def resolve_head(connection: Connection[Row], account: AccountId, *, stream: int | None = None) -> Moment:
+    """The last position of the live stream, or of *stream*. Raises AccountUnknown, StreamUnknown."""
+    found, head, _ = _read_head(connection, account, stream)
+    return Moment(found, head)
+
+
+def _read_head(connection: Connection[Row], account: AccountId, stream: int | None) -> Row:
+    row = connection.execute(SQL["read_head"], {"account": account, "stream": stream}).fetchone()
+    if row is not None:
+        return row
+    if stream is not None:
+        raise StreamUnknown(stream)
+    raise AccountUnknown(account)

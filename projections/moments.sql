@@ -1,6 +1,8 @@
 -- name: read_head
--- Key: streams_live_key.
-SELECT stream_id, head_position, last_at FROM streams WHERE account_id = %(account)s AND status = 'live';
+-- The live stream, or one that can be looked at by its number. Keys: streams_live_key, streams_pkey.
+SELECT stream_id, head_position, last_at FROM streams
+WHERE account_id = %(account)s AND status IN ('live', 'retired')
+  AND CASE WHEN %(stream)s::integer IS NULL THEN status = 'live' ELSE stream_id = %(stream)s END;
 
 -- name: find_later
 -- The first position that had not come at a time: of an event that happened later, or that was added later. NULL when

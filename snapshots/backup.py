@@ -1,8 +1,9 @@
 """Taking a backup: the account at one position, into an archive, while people go on working.
 
-One REPEATABLE READ, READ ONLY transaction sees the account as it is at its start; no writer waits for it. The server
-assembles the lines, block by block; a thread fetches the next blocks while the last one is packed, so memory is a few
-blocks, whatever the account's size. The file appears under its name only once it is whole and synced.
+One REPEATABLE READ, READ ONLY transaction sees the account as it is at its start; no writer waits for it. As of a past
+position or time, entities that changed since are folded from their events up to there; the others are as stored. The
+server assembles the lines, block by block; a thread fetches the next blocks while the last one is packed, so memory is
+a few blocks, whatever the account's size. The file appears under its name only once it is whole and synced.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import zip_longest
+from heapq import merge
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import BinaryIO, ClassVar, NamedTuple
 
@@ -31,8 +33,11 @@ from domain.kinds import Kind
 from domain.store.database import DatabaseUnavailable, Row
 from domain.store.statements import statements
 from domain.tree import Frontier
+from domain.work import is_gone
 from projections.ahead import ahead
 from projections.control_totals import ControlTotals, Totaller
+from projections.moments import Moment, Position, resolve, resolve_head, written_moment
+from projections.past import changed_since, frontier_at
 from snapshots.container import ContainerWriter, EntrySink
 from snapshots.manifest import (
     ATTACHMENTS,
@@ -43,6 +48,7 @@ from snapshots.manifest import (
     SNAPSHOT_FILES,
     TIMELINE,
     AccountNamed,
+    AsOf,
     FileListed,
     Manifest,
     Meaning,
@@ -59,6 +65,7 @@ from snapshots.schemas import schemas
 SQL = statements("snapshots", "backup.sql")
 SNAPSHOTS_A_BLOCK = 1_000
 LINES_A_BLOCK = 2_000  # 0.8 MB of usual lines: larger blocks gained nothing
+_encode = msgspec.json.Encoder().encode
 ATTACHMENT_PIECE_BYTES = 4 * 1024 * 1024
 # A file of lines that may come to 4 GiB needs ZIP64 from its header on; a line is 1 MiB at most.
 _MAY_BE_LARGE_FROM = 4_000
@@ -102,17 +109,27 @@ class BackupNotRecorded(ArchiveError):
 
 
 def take_backup(
-    application: Application, access: Access, actor: Actor, target: Path, *, progress: Progress = no_progress
+    application: Application,
+    access: Access,
+    actor: Actor,
+    target: Path,
+    *,
+    stream: int | None = None,
+    as_of: Position | datetime | None = None,
+    progress: Progress = no_progress,
 ) -> Backup:
     """Write an archive of the account to *target*, replacing a file of that name only once the new one is whole.
 
-    *progress* is told phase, rows done and rows in all. Raises ArchiveNotWritten or StoreError leaves; then *target* is
-    as it was, and the account's control stream says that the backup failed. Raises BackupNotRecorded when the archive
-    is whole and only that could not be said.
+    Of the live stream, or of *stream*, live or retired, as it is or as it was *as_of* a position or time. *progress* is
+    told phase, rows done and rows in all. Raises ArchiveNotWritten or StoreError leaves; then *target* is as it was,
+    and the account's control stream says that the backup failed. Raises BackupNotRecorded when the archive is whole and
+    only that could not be said.
     """
     try:
         with _appearing_whole(target) as file:
-            taken = write_archive(application, access.account, actor, file, progress=progress)
+            taken = write_archive(
+                application, access.account, actor, file, stream=stream, as_of=as_of, progress=progress
+            )
             size, sha256 = file.tell(), file.hexdigest()
     except OSError as wrong:
         raise _failed(
@@ -201,16 +218,27 @@ def _appearing_whole(target: Path) -> Iterator[HashedFile]:
 
 
 def write_archive(
-    application: Application, account: AccountId, actor: Actor, out: HashedFile, *, progress: Progress = no_progress
+    application: Application,
+    account: AccountId,
+    actor: Actor,
+    out: HashedFile,
+    *,
+    stream: int | None = None,
+    as_of: Position | datetime | None = None,
+    progress: Progress = no_progress,
 ) -> Manifest:
-    """Write an archive of the account's live stream, as it is now, to *out*, forward only. Its manifest."""
+    """Write an archive of the account's live stream, or of *stream*, to *out*, forward only. Its manifest.
+
+    As it is now, or as it was *as_of* a position or time. Raises what ``projections.moments.resolve`` does.
+    """
     taken_at = application.clock()
     with (
         application.database.transaction(account, snapshot=True) as connection,
         application.database.beside(account, connection) as second,
         ContainerWriter(out, taken_at) as container,
     ):
-        source = _Source(connection, account, second)
+        moment = moment_named(connection, account, stream, as_of, now=taken_at)
+        source = Source(connection, account, second, moment)
         files = [_file(container, README, readme(source.control.name, taken_at))]
         for name, schema in schemas().items():
             files.append(_file(container, SCHEMAS + name, schema))
@@ -219,37 +247,92 @@ def write_archive(
             files.append(_write_snapshots(container, source, kind, name, totaller=totaller, progress=progress))
         files.append(_write_timeline(container, source, progress))
         files += _write_attachments(container, source)
-        manifest = _manifest(source, actor, taken_at, totaller.totals(), files)
+        manifest = _manifest(source, actor, taken_at, as_of, totaller.totals(), files)
         container.add(MANIFEST, encode(manifest))
     return manifest
 
 
-class _Source:
-    """The account as the backup's transaction sees it."""
+def moment_named(
+    connection: Connection[Row],
+    account: AccountId,
+    stream: int | None,
+    as_of: Position | datetime | None,
+    *,
+    now: datetime,
+) -> Moment:
+    """What is meant: the head of the live stream or of *stream*, or a moment before it.
 
-    def __init__(self, connection: Connection[Row], account: AccountId, second: Connection[Row]) -> None:
+    A position that says which stream it is of means that one. Raises what ``projections.moments.resolve`` does.
+    """
+    if as_of is None:
+        return resolve_head(connection, account, stream=stream)
+    if stream is None and isinstance(as_of, Position):
+        stream = as_of.stream
+    return resolve(connection, account, as_of, now=now, stream=stream)
+
+
+class Source:
+    """A stream of the account at a moment, as the connections' transactions see it."""
+
+    def __init__(
+        self, connection: Connection[Row], account: AccountId, second: Connection[Row], moment: Moment
+    ) -> None:
         self._connection = connection
         self._second = second
         self.account = account
-        row = self._rows("read_account")[0]
-        self.control = msgspec.json.decode(row[0], type=Control)
-        self.stream: int = row[1]
-        self.head: int = row[2]
-        self.frontier = Frontier.from_bytes(self.head, row[3])
-        self.counts: dict[str, int] = dict(self._rows("count_kinds"))
+        self.stream, self.head = moment
+        last: int
+        control, last, frontier = self._rows("read_account")[0]
+        self.control = msgspec.json.decode(control, type=Control)
+        self.last = last
+        self.is_past = self.head < last
+        self.frontier = (
+            frontier_at(connection, account, self.stream, self.head)
+            if self.is_past
+            else Frontier.from_bytes(self.head, frontier)
+        )
+        self.counts: dict[str, int]
+        self._changed: dict[str, int] = {}
+        if self.is_past:
+            rows = self._rows("count_kinds_then")
+            self.counts = {kind: unchanged for kind, unchanged, _ in rows}
+            self._changed = {kind: changed for kind, _, changed in rows}
+        else:
+            self.counts = dict(self._rows("count_kinds"))
 
     def _rows(self, statement: str, connection: Connection[Row] | None = None, **values: object) -> list[Row]:
-        parameters = {"account": self.account, "stream": getattr(self, "stream", None), **values}
+        parameters = {"account": self.account, "stream": self.stream, "head": self.head, **values}
         return (connection or self._connection).execute(SQL[statement], parameters, binary=True).fetchall()
+
+    def most(self, kind: Kind) -> int:
+        """How many snapshots of *kind* there are at most; exactly, but for a past moment."""
+        return self.counts.get(kind.value, 0) + self._changed.get(kind.value, 0)
 
     def snapshots(self, kind: Kind) -> Iterator[tuple[bytes, int]]:
         """The kind's snapshot lines in order of id: blocks of whole lines, and how many each holds."""
+        if self._changed.get(kind.value):
+            yield from self._past_snapshots(kind)
+            return
         after = NIL
         left = self.counts.get(kind.value, 0)
         while left:
             lines, rows, after = self._rows("read_snapshots", kind=kind.value, after=after, rows=SNAPSHOTS_A_BLOCK)[0]
             left -= rows
             yield lines + b"\n", rows
+
+    def _past_snapshots(self, kind: Kind) -> Iterator[tuple[bytes, int]]:
+        """The same where some were changed since; on the second connection those, on the first one what was not."""
+        then = changed_since(self._second, self.account, self.stream, self.head, kind=kind)
+        folded = ((str(one.state.id), _encode(one.state)) for one in then if not is_gone(one.state))
+        both = merge(self._unchanged(kind), folded)
+        while block := [line for _, line in islice(both, SNAPSHOTS_A_BLOCK)]:
+            yield b"\n".join(block) + b"\n", len(block)
+
+    def _unchanged(self, kind: Kind) -> Iterator[tuple[str, bytes]]:
+        after = NIL
+        while rows := self._rows("read_unchanged", kind=kind.value, after=after, rows=SNAPSHOTS_A_BLOCK):
+            yield from rows
+            after = rows[-1][0]
 
     @contextmanager
     def lines(self) -> Iterator[Iterator[tuple[bytes, int]]]:
@@ -312,10 +395,8 @@ def _file(container: ContainerWriter, name: str, content: bytes) -> FileListed:
 
 
 def _write_snapshots(
-    container: ContainerWriter, source: _Source, kind: Kind, name: str, *, totaller: Totaller, progress: Progress
+    container: ContainerWriter, source: Source, kind: Kind, name: str, *, totaller: Totaller, progress: Progress
 ) -> FileListed:
-    count = source.counts.get(kind.value, 0)
-
     def totalled(blocks: Iterator[tuple[bytes, int]]) -> Iterator[tuple[bytes, int]]:
         for block, rows in blocks:
             totaller.add(kind, block)
@@ -323,24 +404,28 @@ def _write_snapshots(
 
     # Three at once: the server assembles a block, the one before is added up, and the one before that is packed.
     with ahead(source.snapshots(kind)) as blocks, ahead(totalled(blocks)) as added_up:
-        return _write_lines(container, name, added_up, rows=count, progress=progress)
+        listed = _write_lines(container, name, added_up, most=source.most(kind), progress=progress)
+    source.counts[kind.value] = listed.rows or 0
+    return listed
 
 
-def _write_timeline(container: ContainerWriter, source: _Source, progress: Progress) -> FileListed:
+def _write_timeline(container: ContainerWriter, source: Source, progress: Progress) -> FileListed:
     with source.lines() as blocks:
-        return _write_lines(container, TIMELINE, blocks, rows=source.head, progress=progress)
+        return _write_lines(container, TIMELINE, blocks, most=source.head, progress=progress)
 
 
 def _write_lines(
-    container: ContainerWriter, name: str, blocks: Iterator[tuple[bytes, int]], *, rows: int, progress: Progress
+    container: ContainerWriter, name: str, blocks: Iterator[tuple[bytes, int]], *, most: int, progress: Progress
 ) -> FileListed:
     done = 0
-    with container.entry(name, may_exceed_4gib=rows >= _MAY_BE_LARGE_FROM) as sink:
+    with container.entry(name, may_exceed_4gib=most >= _MAY_BE_LARGE_FROM) as sink:
         for block, count in blocks:
             sink.write(block)
             done += count
-            progress(name, done, rows)
-    return _listed(sink, rows)
+            progress(name, done, most)
+    if done < most:
+        progress(name, done, done)
+    return _listed(sink, done)
 
 
 def _listed(sink: EntrySink, rows: int | None = None) -> FileListed:
@@ -348,7 +433,7 @@ def _listed(sink: EntrySink, rows: int | None = None) -> FileListed:
     return FileListed(name=sink.name, rows=rows, bytes=sink.result.size_bytes, sha256=sink.result.sha256)
 
 
-def _write_attachments(container: ContainerWriter, source: _Source) -> Iterator[FileListed]:
+def _write_attachments(container: ContainerWriter, source: Source) -> Iterator[FileListed]:
     for sha256 in source.attached():
         with container.entry(ATTACHMENTS + sha256) as sink:
             for piece in source.attachment(sha256):
@@ -356,8 +441,13 @@ def _write_attachments(container: ContainerWriter, source: _Source) -> Iterator[
         yield _listed(sink)
 
 
-def _manifest(
-    source: _Source, actor: Actor, taken_at: datetime, totals: ControlTotals, files: list[FileListed]
+def _manifest(  # noqa: PLR0917 - one caller, which has them all
+    source: Source,
+    actor: Actor,
+    taken_at: datetime,
+    as_of: Position | datetime | None,
+    totals: ControlTotals,
+    files: list[FileListed],
 ) -> Manifest:
     salt = secrets.token_hex(16)
     return Manifest(
@@ -370,6 +460,7 @@ def _manifest(
         segments=source.segments(),
         taken_at=taken_at,
         taken_by=actor.name,
+        as_of=None if as_of is None else AsOf(asked=written_moment(as_of), head=source.last),
         counts={kind.value: source.counts.get(kind.value, 0) for kind in Kind},
         control_totals=totals,
         custom_fields=source.control.custom_fields,

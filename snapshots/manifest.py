@@ -66,6 +66,13 @@ class Segment(Value, frozen=True, kw_only=True):
     authenticity: Literal["recorded", "authentic", "edited", "unsigned"]
 
 
+class AsOf(Value, frozen=True, kw_only=True):
+    """The archive shows a past moment: as it was *asked* for, a position or a time; ``head``: where the stream was."""
+
+    asked: str
+    head: Count
+
+
 class PersonNamed(Value, frozen=True, kw_only=True):
     """Somebody the timeline names. ``email_hash`` is SHA-256 over the manifest's salt and the lower-case address."""
 
@@ -103,6 +110,7 @@ class Manifest(Value, frozen=True, kw_only=True):
     segments: tuple[Segment, ...] = ()
     taken_at: dt.datetime
     taken_by: str
+    as_of: AsOf | None = None
     counts: dict[str, Count]
     control_totals: ControlTotals
     custom_fields: tuple[CustomField, ...] = ()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.output import Account, As, Json, progress, show
+from api.cli.output import Account, As, AsOf, Json, progress, show
 
 
 def backup(
@@ -19,21 +19,29 @@ def backup(
             "--output", "-o", help="The ZIP file (default: named by account and time, in the backups folder)."
         ),
     ] = None,
+    as_of: AsOf = None,
+    stream: Annotated[
+        int | None, typer.Option(min=1, help="Back up this stream, live or retired (default: the live one).")
+    ] = None,
     email: As = None,
     as_json: Json = False,
 ) -> None:
-    """Take a full backup of an account, as it is at this moment, while people go on working.
+    """Take a full backup of an account, as it is or as it was at a past moment, while people go on working.
 
     Example: counterfoil backup acme-bv -o acme.zip --as an@example.com
     """
     from api.cli.session import session
+    from projections.moments import read_moment
     from snapshots.backup import take_backup
 
+    moment = None if as_of is None else read_moment(as_of)
     with session(email) as who, progress("backup") as report:
         access = who.access(account)
         name = f"{access.slug}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.zip"
         target = output or who.installation.settings.backups / access.account / name
-        taken = take_backup(who.installation.application, access, who.actor, target, progress=report)
+        taken = take_backup(
+            who.installation.application, access, who.actor, target, stream=stream, as_of=moment, progress=report
+        )
     entities = sum(taken.counts.values())
     text = (
         f"{taken.path}\n{taken.position:,} events, {entities:,} entities, {taken.size_bytes:,} bytes\n"

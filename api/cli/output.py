@@ -19,6 +19,13 @@ As = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's short name, or its id.")]
 
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of", metavar="MOMENT", help="A position (1200, or 2.1200 of stream 2), or a time with its zone."
+    ),
+]
+
 
 def clean(text: str) -> str:
     """*text* without characters that would steer a terminal; line feeds and tabs stay."""

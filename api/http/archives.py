@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import msgspec
 from fastapi import APIRouter
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bootstrap import limits
 from api.http import files, replies
-from api.http.actions import NoFields
 from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_type
 from api.http.caller import Inside
 from api.http.errors import MediaTypeRefused
@@ -19,6 +19,7 @@ from api.http.schemas import body_of
 from domain.control import ArchiveDownloaded, check_writes
 from domain.entity import converted
 from domain.parties import Value
+from projections.moments import read_moment
 from snapshots.backup import take_backup
 from snapshots.inspection import inspect_archive
 from snapshots.report import Mode, OnErrors
@@ -31,6 +32,13 @@ _ZIP_TYPES = ("application/zip", "application/octet-stream")
 _BINARY = {
     "requestBody": {"required": True, "content": {_ZIP_TYPES[0]: {"schema": {"type": "string", "format": "binary"}}}}
 }
+
+
+class BackupFields(Value, frozen=True, kw_only=True):
+    """What to back up: a *stream*, live or retired (the live one), and *as_of* which position or time (its head)."""
+
+    stream: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    as_of: str | None = None
 
 
 class RestoreFields(Value, frozen=True, kw_only=True):
@@ -47,12 +55,18 @@ class RestoreFields(Value, frozen=True, kw_only=True):
     from_other_account: bool = False
 
 
-@backups.post("", status_code=201, summary="Take a backup of the account as it is now")
+@backups.post(
+    "",
+    status_code=201,
+    summary="Take a backup of the account as it is, or as it was",
+    openapi_extra=body_of(BackupFields),
+)
 def take(asking: Inside, fields: OptionalFields) -> Response:
     """Write an archive of the account at one position; answered once the file is whole and synced."""
-    converted(fields, NoFields)
+    wanted = converted(fields, BackupFields)
+    as_of = None if wanted.as_of is None else read_moment(wanted.as_of)
     target = files.backup_path(asking.settings, asking.access, asking.application.clock())
-    taken = take_backup(asking.application, asking.access, asking.actor, target)
+    taken = take_backup(asking.application, asking.access, asking.actor, target, stream=wanted.stream, as_of=as_of)
     known = files.backups(asking.application, asking.settings, asking.access.account)
     listed = next(one for one in known if one.archive == taken.archive)
     location = f"/v1/accounts/{asking.access.account}/backups/{taken.archive}"

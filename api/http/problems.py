@@ -28,7 +28,7 @@ from domain.entity import NotPossible
 from domain.errors import AccessError, ArchiveError, CounterfoilError, DomainError, RestoreError
 from domain.events import LineRefused
 from domain.store.database import DatabaseUnavailable
-from domain.store.streams import AccountUnknown, NumberTaken
+from domain.store.streams import AccountUnknown, NumberTaken, StreamUnknown
 from domain.work import BooksClosed, EntityUnknown, StillReferred, VersionStale
 from projections.moments import MomentAhead, MomentGone
 from projections.timeline import CursorGone
@@ -53,6 +53,7 @@ STATUS: dict[type[CounterfoilError], int] = {
     MomentGone: 410,
     MomentAhead: 422,
     AccountUnknown: 404,
+    StreamUnknown: 404,
     NumberTaken: 409,
     VersionStale: 412,
     DatabaseUnavailable: 503,

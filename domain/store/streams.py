@@ -37,6 +37,19 @@ class AccountUnknown(StoreError):
         return f"no account {self.account!r} that you have access to"
 
 
+class StreamUnknown(StoreError):
+    """The account has no such stream, or it is neither live nor retired."""
+
+    code: ClassVar[str] = "stream.unknown"
+
+    def __init__(self, stream: int) -> None:
+        super().__init__(stream)
+        self.stream = stream
+
+    def __str__(self) -> str:
+        return f"no stream {self.stream} of this account is live or retired"
+
+
 class NumberTaken(StoreError):
     """Another entity of the kind bears the number."""
 
