@@ -9,6 +9,7 @@ from typing import NamedTuple
 from api.postgres import database
 from api.settings import Settings
 from domain.application import Application
+from domain.events import LineLimits
 from domain.store.database import Database
 from snapshots.container import Limits
 
@@ -33,6 +34,16 @@ def limits(settings: Settings) -> Limits:
     return Limits(
         max_archive_bytes=settings.upload_limit_bytes,
         max_entries=settings.entries_limit,
+        max_attachments=settings.attachments_limit,
         max_entry_bytes=settings.entry_limit_bytes,
+        max_unpacked_bytes=settings.unpacked_limit_bytes,
         max_ratio=settings.ratio_limit,
+        max_manifest_bytes=settings.manifest_limit_bytes,
+        lines=LineLimits(
+            max_bytes=settings.line_limit_bytes,
+            max_nesting=settings.nesting_limit,
+            max_values=settings.values_limit,
+            max_string_bytes=settings.string_limit_bytes,
+            max_digits=settings.digits_limit,
+        ),
     )

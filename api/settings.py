@@ -41,7 +41,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     upload_limit_bytes: int = 256 * MIB
     entry_limit_bytes: int = 2 * GIB  # of one entry of an archive, unpacked
     ratio_limit: int = 200  # unpacked to packed
+    unpacked_limit_bytes: int = 16 * GIB  # of all entries of an archive together
     entries_limit: int = 1_000  # in an archive, beside attachments
+    attachments_limit: int = 50_000
+    manifest_limit_bytes: int = 16 * MIB
+    line_limit_bytes: int = MIB  # of an archive's file of lines
+    nesting_limit: int = 32  # of the values on a line
+    values_limit: int = 250_000  # on a line
+    string_limit_bytes: int = 64 * KIB  # of a text on a line, as written
+    digits_limit: int = 32  # of a number on a line
     sources: dict[str, str] = {}
 
 
@@ -244,6 +252,13 @@ def _at_least_one(value: Any) -> int:
     return number
 
 
+def _nesting(value: Any) -> int:
+    number = _at_least_one(value)
+    if number > 500:  # what parses a line is called again for each level, and Python allows a thousand
+        raise ValueError(value)
+    return number
+
+
 def _port(value: Any) -> int:
     number = _whole(value)
     if not 1 <= number <= 65_535:
@@ -275,5 +290,13 @@ _KINDS = {
     "upload_limit_bytes": _Kind("upload_limit_bytes", _SIZE, _size),
     "entry_limit_bytes": _Kind("entry_limit_bytes", _SIZE, _size),
     "ratio_limit": _Kind("ratio_limit", _COUNT, _at_least_one),
+    "unpacked_limit_bytes": _Kind("unpacked_limit_bytes", _SIZE, _size),
     "entries_limit": _Kind("entries_limit", _COUNT, _at_least_one),
+    "attachments_limit": _Kind("attachments_limit", _COUNT, _at_least_one),
+    "manifest_limit_bytes": _Kind("manifest_limit_bytes", _SIZE, _size),
+    "line_limit_bytes": _Kind("line_limit_bytes", _SIZE, _size),
+    "nesting_limit": _Kind("nesting_limit", "a whole number from 1 to 500", _nesting),
+    "values_limit": _Kind("values_limit", _COUNT, _at_least_one),
+    "string_limit_bytes": _Kind("string_limit_bytes", _SIZE, _size),
+    "digits_limit": _Kind("digits_limit", _COUNT, _at_least_one),
 }

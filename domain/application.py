@@ -20,7 +20,7 @@ from psycopg import Connection
 from domain import control as c
 from domain.control import Control
 from domain.errors import CounterfoilError
-from domain.events import Via, line, written_time
+from domain.events import Via, are_within, line, written_time
 from domain.ids import AccountId, EntityId, PersonId
 from domain.kinds import Kind
 from domain.numbering import Series
@@ -41,7 +41,7 @@ from domain.store.streams import (
 )
 from domain.tree import append as append_leaves
 from domain.tree import leaf_hash
-from domain.work import Brought, VersionStale, Work, decode_state, is_gone
+from domain.work import Brought, TooMuchAtOnce, VersionStale, Work, decode_state, is_gone
 
 T = TypeVar("T")
 _FREE_TRIES = 2  # more would starve a command on a busy account, fewer would queue it for one unlucky moment
@@ -376,22 +376,23 @@ def _keep_attachments(
 
 
 def _batch(work: Work, head: Head, actor: Actor, now: datetime) -> tuple[Batch, list[bytes]]:
-    """What was decided, as rows, and the leaves of their lines."""
+    """What was decided, as rows, and the leaves of their lines. Raises TooMuchAtOnce for what no archive could hold."""
     at = written_time(now)
     events, leaves = [], []
     last: dict[EntityId, tuple[int, Any]] = {}
     for position, decided in enumerate(work.decided, head.position + 1):
-        leaf = leaf_hash(
-            line(
-                type_name=decided.type,
-                entity=decided.entity,
-                version=decided.version,
-                at=at,
-                actor=actor.name,
-                via=actor.via,
-                data=decided.data,
-            )
+        written = line(
+            type_name=decided.type,
+            entity=decided.entity,
+            version=decided.version,
+            at=at,
+            actor=actor.name,
+            via=actor.via,
+            data=decided.data,
         )
+        if not are_within(written):
+            raise TooMuchAtOnce(decided.kind.value, len(written))
+        leaf = leaf_hash(written)
         leaves.append(leaf)
         events.append(
             EventRow(
@@ -408,6 +409,9 @@ def _batch(work: Work, head: Head, actor: Actor, now: datetime) -> tuple[Batch, 
         )
         last[decided.entity] = (position, decided)
     entities = [entity_row(decided.kind, position, decided.state) for position, decided in last.values()]
+    for row in entities:
+        if not are_within(row.state.encode()):
+            raise TooMuchAtOnce(row.kind, len(row.state))
     series = [(kind.value, key, highest) for (kind, key), highest in work.series.items()]
     return Batch(events, entities, series), leaves
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Protocol, Union
@@ -25,13 +24,27 @@ from domain.parties import Value
 from domain.rules import RULES
 
 Via = Literal["web", "api", "cli", "import", "restore", "clone", "subscription", "system"]
-MAX_LINE_BYTES = 1024 * 1024  # 1 MiB: a document of 2,000 lines is a third of it
-MAX_NESTING = 32
 MAX_VERSION = 2**31 - 1  # what the column holds
 
 _ACTOR = re.compile(r"person:(?P<person>[0-9a-f-]{36})|system:[a-z][a-z0-9-]{0,39}")
 _AT = re.compile(r"[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _BEGIN = b'{"type":"'
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineLimits:
+    """How much one line may be, checked before it is parsed. All bounds are inclusive."""
+
+    max_bytes: int = 1024 * 1024  # a document of 2,000 lines is a third of it
+    max_nesting: int = 32
+    max_values: int = 250_000  # counted as commas and opening brackets; a document of 2,000 lines has 30,000
+    max_string_bytes: int = 64 * 1024  # as written: 10,000 characters, each of them escaped, are 60,000
+    max_digits: int = 32  # of a number that is written without quotation marks
+
+
+LINE_LIMITS = LineLimits()
+# No line that decodes as one of our types is nested deeper, or has a longer number.
+TYPED_NESTING, TYPED_DIGITS = 16, 20
 
 
 class Event(Protocol):
@@ -147,12 +160,12 @@ def line(
     )
 
 
-def read_lines(block: bytes) -> list[Event] | None:
+def read_lines(block: bytes, limits: LineLimits = LINE_LIMITS) -> list[Event] | None:
     """The events of a *block* of whole lines, each ended by a line feed; None when any is not as we write it.
 
     The quick way, for bulk: one decode and one comparison for all. ``read_line`` then says what is wrong with which.
     """
-    if len(block) > MAX_LINE_BYTES and max(map(len, block.split(b"\n"))) > MAX_LINE_BYTES:
+    if not are_within(block, limits):
         return None
     # A line feed becomes a comma below, and could then stand inside a text or a list. It cannot where each line begins
     # as a line does: a quotation mark within a text is escaped, and no list of ours has objects that begin so.
@@ -176,6 +189,16 @@ def read_lines(block: bytes) -> list[Event] | None:
     return events if all(1 <= event.version <= MAX_VERSION for event in events) else None
 
 
+def are_within(block: bytes, limits: LineLimits = LINE_LIMITS) -> bool:
+    """Whether each line that decodes as one of ours is within *limits*, which hardly ever takes a look at one."""
+    lines = block.split(b"\n")
+    # What is shorter has neither a longer text nor more values.
+    short = min(limits.max_bytes, limits.max_string_bytes, limits.max_values)
+    if max(map(len, lines)) <= short and limits.max_nesting >= TYPED_NESTING and limits.max_digits >= TYPED_DIGITS:
+        return True
+    return not any(_beyond(raw, limits) for raw in lines)
+
+
 def decode_lines(block: bytes) -> list[Event]:
     """The events of a *block* of whole lines that the store gave out: what was recorded is not judged again."""
     events: list[Event] = _decode_lines(b"[" + block.rstrip(b"\n").replace(b"\n", b",") + b"]")
@@ -187,9 +210,9 @@ def _is_actor(actor: str) -> bool:
     return match is not None and (match["person"] is None or is_canonical(match["person"]))
 
 
-def read_line(raw: bytes) -> Event:
+def read_line(raw: bytes, limits: LineLimits = LINE_LIMITS) -> Event:
     """The event that one line says, without its line feed. Raises LineRefused, which names the field and the reason."""
-    check_json(raw)
+    check_json(raw, limits)
     try:
         event: Event = _decode_line(raw)
     except msgspec.ValidationError as wrong:
@@ -242,54 +265,80 @@ def _refused(wrong: msgspec.ValidationError, raw: bytes) -> LineRefused:
     return LineRefused(field, reason[:200], "a value as docs/archive-format.md says")
 
 
-def check_json(raw: bytes, *, most_bytes: int = MAX_LINE_BYTES) -> None:
-    """That *raw* is one JSON object in UTF-8 within our limits, with no key twice. Raises LineRefused."""
-    if len(raw) > most_bytes:
-        raise LineRefused("", f"{len(raw):,} bytes", f"at most {most_bytes:,}")
+def check_json(raw: bytes, limits: LineLimits = LINE_LIMITS) -> None:
+    """That *raw* is one JSON object in UTF-8 within *limits*, with no key twice. Raises LineRefused.
+
+    What is beyond the limits is refused before it is parsed, and nothing that is parsed is kept.
+    """
     if not raw:
         raise LineRefused("", "an empty line", "one JSON object")
+    if (beyond := _beyond(raw, limits)) is not None:
+        raise LineRefused("", *beyond)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as wrong:
         raise LineRefused("", f"bytes that are not UTF-8 at byte {wrong.start}", "UTF-8") from None
     if "\r" in text:
         raise LineRefused("", "a carriage return", "lines ended by a line feed alone")
-    depth = deepest(raw)
-    if depth > MAX_NESTING:
-        raise LineRefused("", f"values nested {depth} deep", f"at most {MAX_NESTING}")
     try:
         value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except LineRefused:
         raise
     except ValueError as wrong:
         raise LineRefused("", f"no JSON: {wrong}", "one JSON object") from None
-    if not isinstance(value, dict):
+    if value is not _AN_OBJECT:
         raise LineRefused("", f"a JSON {type(value).__name__}", "one JSON object")
     if "\\u0000" in text:
         raise LineRefused("", "the character U+0000", "text that PostgreSQL can keep")
 
 
-def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in made:
+_AN_OBJECT = object()
+
+
+def _once(pairs: list[tuple[str, Any]]) -> object:
+    """What stands for any object, once none of its keys is there twice."""
+    seen = set()
+    for key, _ in pairs:
+        if key in seen:
             raise LineRefused(key[:60], "the key twice", "each key once")
-        made[key] = value
-    return made
+        seen.add(key)
+    return _AN_OBJECT
 
 
 def _no_constant(name: str) -> Any:
     raise LineRefused("", name, "a number that JSON knows")
 
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+# A text that never ends is one too: looking for its end from each of its quotation marks would take for ever.
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def deepest(raw: bytes) -> int:
-    """How deep the arrays and objects of a JSON text are nested; found without parsing it."""
+def _beyond(raw: bytes, limits: LineLimits) -> tuple[str, str] | None:
+    """What of a JSON text is beyond *limits*, and what would be right; found without parsing it."""
+    if len(raw) > limits.max_bytes:
+        return f"{len(raw):,} bytes", f"at most {limits.max_bytes:,}"
+    if len(raw) > limits.max_string_bytes:
+        longest = max((len(found[0]) for found in _STRINGS.finditer(raw)), default=2) - 2
+        if longest > limits.max_string_bytes:
+            return f"a text of {longest:,} bytes", f"at most {limits.max_string_bytes:,}"
+    bare = _STRINGS.sub(b"", raw)
+    depth = deepest(bare)
+    if depth > limits.max_nesting:
+        return f"values nested {depth} deep", f"at most {limits.max_nesting}"
+    values = bare.count(b",") + bare.count(b"[") + bare.count(b"{")
+    if values > limits.max_values:
+        return f"{values:,} values", f"at most {limits.max_values:,}"
+    number = re.search(rb"\d[\d.eE+-]{%d}" % limits.max_digits, bare)
+    if number is not None:
+        return f"a number of more than {limits.max_digits} digits", f"at most {limits.max_digits}"
+    return None
+
+
+def deepest(bare: bytes) -> int:
+    """How deep the arrays and objects of a JSON text without its strings are nested; found without parsing it."""
     depth = most = 0
-    for byte in _STRINGS.sub(b"", raw).translate(None, _NOT_BRACKETS):
+    for byte in bare.translate(None, _NOT_BRACKETS):
         if byte in b"[{":
             depth += 1
             most = max(most, depth)

@@ -19,7 +19,7 @@ from domain.custom_fields import check_values
 from domain.decimals import PLAIN, may_hold_odd_decimals, odd_decimals
 from domain.entity import FieldRefused, Reference
 from domain.errors import DomainError, StoreError
-from domain.events import encode_data, type_of
+from domain.events import LINE_LIMITS, encode_data, type_of
 from domain.ids import EntityId, is_canonical, new_id
 from domain.kinds import DOCUMENT_KINDS, Kind
 from domain.numbering import Series, series
@@ -97,6 +97,19 @@ class TextRefused(DomainError):
 
     def __str__(self) -> str:
         return "a text holds the character U+0000 or half of a surrogate pair; expected text without them"
+
+
+@dataclass(eq=False)
+class TooMuchAtOnce(DomainError):
+    """An event, or the entity that it leads to, is longer than a line of an archive may be."""
+
+    code: ClassVar[str] = "domain.too-much-at-once"
+    kind: str
+    found_bytes: int
+
+    def __str__(self) -> str:
+        most = LINE_LIMITS.max_bytes
+        return f"{self.kind}: found {self.found_bytes:,} bytes as JSON; expected at most {most:,}, as an archive has it"
 
 
 class Brought(NamedTuple):

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, BinaryIO
 
 import msgspec
 
 from domain.entity import where_and_why
-from domain.events import MAX_LINE_BYTES, LineRefused, check_json
+from domain.events import LineLimits, LineRefused, check_json
 from snapshots.container import Container, Limits, open_container
 from snapshots.errors import FileDiffers, FormatNewer, ManifestRefused
 from snapshots.manifest import (
     ATTACHMENTS,
     FORMAT_VERSION,
     MANIFEST,
-    MAX_MANIFEST_BYTES,
     README,
     SCHEMAS,
     SIGNATURE,
@@ -28,13 +28,21 @@ from snapshots.manifest import (
 )
 
 READ_BYTES = 1024 * 1024
+_BYTES_PER_VALUE = 16  # a manifest has one value in 30 bytes; what has far more would be a multiple of it in memory
+
+
+class _FormatStated(msgspec.Struct):
+    """The one field of a manifest that every format has."""
+
+    format_version: Any = None
 
 
 class Archive:
     """An open archive. Reading a file checks its size and hash against the manifest by its end, not before."""
 
-    def __init__(self, container: Container, manifest: Manifest) -> None:
+    def __init__(self, container: Container, manifest: Manifest, lines: LineLimits) -> None:
         self.manifest = manifest
+        self.line_limits = lines
         self._container = container
         self._files = {file.name: file for file in manifest.files}
 
@@ -58,18 +66,19 @@ class Archive:
     def blocks(self, name: str) -> Iterator[bytes]:
         """A file's whole lines, in blocks of about a megabyte, each line ended by a line feed.
 
-        Raises LineRefused for a line that is too long or a last one without its line feed.
+        Raises LineRefused for a line that is too long, once those before it were given, or a last one without its line
+        feed. Reads no further than a megabyte into a line that is too long.
         """
+        most_bytes = self.line_limits.max_bytes
         rest = b""
         for chunk in self.chunks(name):
             end = chunk.rfind(b"\n") + 1
-            if end:
-                yield rest + chunk[:end]
-                rest = chunk[end:]
-            else:
-                rest += chunk
-            if len(rest) > MAX_LINE_BYTES:
-                raise LineRefused("", f"a line longer than {MAX_LINE_BYTES:,} bytes", f"at most {MAX_LINE_BYTES:,}")
+            whole, rest = (rest + chunk[:end], chunk[end:]) if end else (b"", rest + chunk)
+            sound = _bytes_before_a_long_line(whole, most_bytes) if len(whole) > most_bytes else len(whole)
+            if sound:
+                yield whole[:sound]
+            if sound < len(whole) or len(rest) > most_bytes:
+                raise LineRefused("", f"a line of more than {most_bytes:,} bytes", f"at most {most_bytes:,}")
         if rest:
             raise LineRefused("", "a last line without a line feed", "each line ended by a line feed")
 
@@ -87,19 +96,19 @@ def open_archive(file: BinaryIO, limits: Limits) -> Archive:
     names = set(container.names())
     if MANIFEST not in names:
         raise ManifestRefused("", "no such file in the archive", "one manifest.json")
-    manifest = read_manifest(container.read(MANIFEST, MAX_MANIFEST_BYTES))
+    manifest = read_manifest(container.read(MANIFEST, limits.max_manifest_bytes), limits)
     _check_files(manifest, names - {MANIFEST, SIGNATURE})
-    return Archive(container, manifest)
+    return Archive(container, manifest, limits.lines)
 
 
-def read_manifest(raw: bytes) -> Manifest:
+def read_manifest(raw: bytes, limits: Limits) -> Manifest:
     """The manifest that *raw* says, as format version 1 has it. Raises ManifestRefused, FormatNewer."""
+    most = limits.max_manifest_bytes
     try:
-        check_json(raw, most_bytes=MAX_MANIFEST_BYTES)
+        check_json(raw, replace(limits.lines, max_bytes=most, max_values=most // _BYTES_PER_VALUE))
     except LineRefused as wrong:
         raise ManifestRefused(wrong.field, wrong.found, wrong.expected) from None
-    plain: Any = msgspec.json.decode(raw)
-    found = plain.get("format_version")
+    found = msgspec.json.decode(raw, type=_FormatStated).format_version
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise ManifestRefused("format_version", repr(found)[:40], f"a whole number from 1 to {FORMAT_VERSION}")
     if found > FORMAT_VERSION:
@@ -109,6 +118,17 @@ def read_manifest(raw: bytes) -> Manifest:
     except msgspec.ValidationError as wrong:
         path, reason = where_and_why(wrong)
         raise ManifestRefused(path.removeprefix("."), reason, "a value as docs/archive-format.md says") from None
+
+
+def _bytes_before_a_long_line(lines: bytes, most_bytes: int) -> int:
+    """How many of the bytes of whole *lines* come before the first that is longer than *most_bytes*."""
+    done = 0
+    while done < len(lines):
+        end = lines.index(b"\n", done)
+        if end - done > most_bytes:
+            break
+        done = end + 1
+    return done
 
 
 def _check_files(manifest: Manifest, there: set[str]) -> None:

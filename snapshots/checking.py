@@ -22,9 +22,11 @@ from domain.decimals import PLAIN, odd_decimals
 from domain.entity import where_and_why
 from domain.errors import DomainError
 from domain.events import (
-    MAX_LINE_BYTES,
+    LINE_LIMITS,
     Event,
+    LineLimits,
     LineRefused,
+    are_within,
     check_json,
     encode_data,
     read_line,
@@ -73,6 +75,7 @@ class PartitionInput(NamedTuple):
     copy_prefix: bytes | None
     hold: frozenset[str]
     correcting: Correcting | None = None
+    limits: LineLimits = LINE_LIMITS
 
 
 class Checked(NamedTuple):
@@ -230,7 +233,7 @@ def _check(given: PartitionInput) -> tuple[list[Checked], list[_Corrected], Faul
             corrected.append(made)
             continue
         try:
-            check_json(found.raw)
+            check_json(found.raw, given.limits)
         except LineRefused as wrong:
             faults.add(line_fault(found.file, found.line, found.raw, wrong))
             continue
@@ -287,8 +290,8 @@ def _correct(id_: EntityId, state: Any, found: _Found | None, correcting: Correc
         via="import" if how == "imported" else "restore",
         data=encode_data(event),
     )
-    if len(written) > MAX_LINE_BYTES:
-        reason = f"found a record whose event has {len(written):,} bytes; expected at most {MAX_LINE_BYTES:,}"
+    if not are_within(written):
+        reason = f"found a record whose event has {len(written):,} bytes; expected at most {LINE_LIMITS.max_bytes:,}"
         raise _NotCorrected(_fault("line.refused", file, number, None, id_, reason))
     checked = Checked(id_, kind, 0, after, _encode(after), is_gone(after))
     correction = Correction(
@@ -300,7 +303,7 @@ def _correct(id_: EntityId, state: Any, found: _Found | None, correcting: Correc
 def _stated(id_: EntityId, found: _Found) -> Any:
     """What a snapshot line says, in whichever order and layout. Raises _NotCorrected."""
     try:
-        check_json(found.raw)
+        check_json(found.raw, found.limits)
         stated: Any = decode_state(found.kind, found.raw)
     except LineRefused as wrong:
         fault = msgspec.structs.replace(line_fault(found.file, found.line, found.raw, wrong), entity=id_)
@@ -420,6 +423,7 @@ class _Found(NamedTuple):
     line: int
     kind: Kind
     raw: bytes
+    limits: LineLimits
 
 
 def _fault(code: str, file: str, line: int | None, field: str | None, entity: str | None, reason: str) -> Fault:  # noqa: PLR0917
@@ -431,17 +435,17 @@ def _events(given: PartitionInput, faults: Faults) -> Iterable[tuple[int, Event]
     positions.frombytes(given.positions)
     if not positions:
         return ()
-    events = read_lines(given.lines)
+    events = read_lines(given.lines, given.limits)
     if events is not None:
         return zip(positions, events, strict=True)
-    return _events_one_by_one(given.lines, positions, faults)
+    return _events_one_by_one(given, positions, faults)
 
 
-def _events_one_by_one(lines: bytes, positions: Iterable[int], faults: Faults) -> list[tuple[int, Event]]:
+def _events_one_by_one(given: PartitionInput, positions: Iterable[int], faults: Faults) -> list[tuple[int, Event]]:
     events = []
-    for position, raw in zip(positions, lines.split(b"\n")[:-1], strict=True):
+    for position, raw in zip(positions, given.lines.split(b"\n")[:-1], strict=True):
         try:
-            events.append((position, read_line(raw)))
+            events.append((position, read_line(raw, given.limits)))
         except LineRefused as wrong:
             faults.add(line_fault(TIMELINE, position, raw, wrong))
     return events
@@ -516,13 +520,13 @@ def _snapshots(given: PartitionInput, faults: Faults) -> dict[EntityId, _Found]:
         for line, raw in zip(line_numbers, lines.split(b"\n")[:-1], strict=True):
             id_ = EntityId(snapshot_id(raw, in_any_layout=given.correcting is not None))
             if not is_canonical(id_):
-                faults.add(_why_no_snapshot(file, line, raw))
+                faults.add(_why_no_snapshot(file, line, raw, given.limits))
                 continue
             if id_ in found:
                 reason = f"id: found {id_} again, after {found[id_].file} line {found[id_].line:,}; expected it once"
                 faults.add(_fault("archive.snapshot-twice", file, line, "id", id_, reason))
                 continue
-            found[id_] = _Found(file, line, kind, raw)
+            found[id_] = _Found(file, line, kind, raw, given.limits)
     return found
 
 
@@ -543,9 +547,9 @@ def snapshot_id(raw: bytes, *, in_any_layout: bool) -> str:
     return raw[7:43].decode("ascii", "replace")
 
 
-def _why_no_snapshot(file: str, line: int, raw: bytes) -> Fault:
+def _why_no_snapshot(file: str, line: int, raw: bytes, limits: LineLimits) -> Fault:
     try:
-        check_json(raw)
+        check_json(raw, limits)
     except LineRefused as wrong:
         return line_fault(file, line, raw, wrong)
     found = repr(raw[:50].decode(errors="replace"))
@@ -576,7 +580,7 @@ def _why_not(id_: EntityId, position: int, state: Any, line: bytes, found: _Foun
 
 def _differing(id_: EntityId, position: int, line: bytes, found: _Found) -> Fault:
     try:
-        check_json(found.raw)
+        check_json(found.raw, found.limits)
         decode_state(found.kind, found.raw)
     except LineRefused as wrong:
         return msgspec.structs.replace(line_fault(found.file, found.line, found.raw, wrong), entity=id_)

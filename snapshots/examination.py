@@ -242,7 +242,7 @@ class Examiner:
 
     def _why_no_line(self, number: int, line: bytes) -> Fault:
         try:
-            read_line(line)
+            read_line(line, self.archive.line_limits)
         except LineRefused as wrong:
             return line_fault(TIMELINE, number, line, wrong)
         return line_fault(TIMELINE, number, line, LineRefused("", "a line in another form", "the canonical line"))
@@ -326,6 +326,7 @@ class Examiner:
                 self._copy_prefix,
                 self._hold,
                 self._correcting,
+                self.archive.line_limits,
             )
 
     def _take(self, partition: int, checked: PartitionChecked) -> None:

@@ -23,7 +23,6 @@ TIMELINE = "timeline.jsonl"
 README = "README.txt"
 ATTACHMENTS = "attachments/"
 SCHEMAS = "schemas/"
-MAX_MANIFEST_BYTES = 16 * 1024 * 1024  # the people and control totals of a large account are about 2 MB
 
 SNAPSHOT_FILES: dict[Kind, str] = {
     Kind.CUSTOMER: "customers.jsonl",

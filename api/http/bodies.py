@@ -11,9 +11,9 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from api.http.errors import BodyRefused, BodyTooLarge, MediaTypeRefused
-from domain.events import MAX_LINE_BYTES, LineRefused, check_json
+from domain.events import LINE_LIMITS, LineRefused, check_json
 
-BODY_LIMIT_BYTES = MAX_LINE_BYTES  # what is longer would not fit a line of the timeline either
+BODY_LIMIT_BYTES = LINE_LIMITS.max_bytes  # what is longer would not fit a line of the timeline either
 _JSON_TYPES = ("application/json", "application/merge-patch+json")
 # Numbers with a point become decimals, digit for digit: an amount never passes through a float.
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final, NamedTuple
 
+from domain.events import LINE_LIMITS, LineLimits
+
 LOCAL_SIGNATURE: Final = b"PK\x03\x04"
 DESCRIPTOR_SIGNATURE: Final = b"PK\x07\x08"
 CENTRAL_SIGNATURE: Final = b"PK\x01\x02"
@@ -70,6 +72,8 @@ class Limits:
     max_entry_bytes: int = 2 * 1024**3
     max_unpacked_bytes: int = 16 * 1024**3  # of all entries together
     max_ratio: int = 200
+    max_manifest_bytes: int = 16 * 1024**2  # the people and control totals of a large account are about 2 MB
+    lines: LineLimits = LINE_LIMITS  # for whoever reads lines out of an entry
 
 
 # The writer keeps every entry within the ratio that readers allow by default, so that no backup is taken for a bomb.

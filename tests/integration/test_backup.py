@@ -22,7 +22,7 @@ from domain.documents.fields import Attachment
 from domain.events import read_line
 from domain.ids import EntityId
 from domain.kinds import Kind
-from domain.work import Work
+from domain.work import TooMuchAtOnce, Work
 from snapshots.backup import ArchiveNotWritten, take_backup
 from snapshots.inspection import inspect_archive
 from tests.fixtures.accounts import OpenAccount
@@ -259,3 +259,33 @@ def test_a_folder_that_takes_no_file_is_named(books: Books, tmp_path: Path) -> N
 
     with pytest.raises(ArchiveNotWritten, match="folder"):
         take_backup(books.application, books.access, books.actor, tmp_path / "folder" / "a.zip")
+
+
+def test_what_no_archive_could_hold_is_refused_when_it_is_recorded(fresh_account: OpenAccount) -> None:
+    books = Books(fresh_account())
+    customer = books.customer()
+    lines = [{**LINE, "line_id": str(number), "description": "x" * 10_000} for number in range(120)]
+    before = books.rows()
+
+    with pytest.raises(TooMuchAtOnce, match="at most 1,048,576"):
+        books.make(Kind.INVOICE, customer=customer, lines=lines)
+
+    assert books.rows() == before
+
+
+def test_what_grows_beyond_what_an_archive_could_hold_is_refused_at_the_event_that_would_do_it(
+    fresh_account: OpenAccount,
+) -> None:
+    books = Books(fresh_account())
+    lines = [{**LINE, "line_id": str(number), "description": "x" * 10_000} for number in range(102)]
+    invoice = books.issued(books.customer(), lines=lines)
+
+    def pay(work: Work) -> None:
+        for number in range(1_000):
+            payment = {"id": f"{number:0200}", "amount": "0.01", "means": "30"}
+            commands.record(work, Kind.INVOICE, invoice, "payment_registered", payment)
+
+    with pytest.raises(TooMuchAtOnce):
+        books.run(pay)
+
+    assert len(books.state(Kind.INVOICE, invoice).payments) == 0

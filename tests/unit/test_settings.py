@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 
+from api.bootstrap import limits
 from api.settings import (
     DEFAULT,
     FILE_NAME,
@@ -17,6 +19,7 @@ from api.settings import (
     masked,
     settings_in_force,
 )
+from snapshots.container import Limits
 
 
 @pytest.fixture
@@ -69,11 +72,33 @@ def test_every_setting_is_shown_once_with_its_source(home: Path) -> None:
 
     assert list(lines) == [
         "home", "database_url", "as", "host", "port", "backups",
-        "upload_limit_bytes", "entry_limit_bytes", "ratio_limit", "entries_limit",
+        "upload_limit_bytes", "entry_limit_bytes", "ratio_limit",
+        "unpacked_limit_bytes", "entries_limit", "attachments_limit", "manifest_limit_bytes",
+        "line_limit_bytes", "nesting_limit", "values_limit", "string_limit_bytes", "digits_limit",
     ]  # fmt: skip
     assert lines["home"] == (str(home), "COUNTERFOIL_HOME")
     assert lines["as"] == ("an@example.org", "COUNTERFOIL_AS")
     assert lines["database_url"] == ("embedded", DEFAULT)
+
+
+def test_the_limits_by_default_are_those_that_the_readers_have_of_their_own(home: Path) -> None:
+    assert limits(load_settings(environment(home))) == Limits()
+
+
+def test_every_limit_reaches_the_reader_that_checks_it(home: Path) -> None:
+    names = [name for name in shown(home) if "_limit" in name]
+    given = {name.upper(): str(100 + at) for at, name in enumerate(names)}
+
+    found = limits(load_settings(environment(home, **given)))
+
+    numbers = [*(value for value in astuple(found) if isinstance(value, int)), *astuple(found.lines)]
+    assert sorted(numbers) == [100 + at for at in range(len(names))]
+
+
+@pytest.mark.parametrize("value", ["0", "501", "deep"])
+def test_a_nesting_that_the_parser_could_not_follow_is_refused(home: Path, value: str) -> None:
+    with pytest.raises(SettingInvalid, match="from 1 to 500"):
+        load_settings(environment(home, NESTING_LIMIT=value))
 
 
 def test_root_has_a_home_outside_its_own_folder_and_others_have_the_platforms() -> None:
