@@ -41,6 +41,7 @@ from domain.parties import Value
 from domain.rules import RULES
 from domain.work import decode_state, is_gone, kind_of
 from projections.control_totals import Totaller
+from snapshots.copying import entity_row
 from snapshots.faults import Fault, Faults
 from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
 
@@ -103,12 +104,12 @@ class Correction(Value, frozen=True, kw_only=True):
 
 
 class Appended(NamedTuple):
-    """The line of a correcting event, and the row of its entity around the position that the line will have; no row
-    for one that is held.
+    """The line of a correcting event, and its entity's row, which waits for the position that the line will have; no
+    row for one that is held.
     """
 
     line: bytes
-    row: tuple[bytes, bytes] | None
+    row: bytes | None
     correction: Correction
 
 
@@ -171,9 +172,9 @@ def check_partition(given: PartitionInput) -> PartitionChecked:
     totaller = Totaller()
     add_totals(totaller, free)
     prefix = given.copy_prefix
-    rows = [] if prefix is None else [entity_row(prefix, entity) for entity in entities if entity.id not in hold]
+    rows = [] if prefix is None else [row_of(prefix, entity) for entity in entities if entity.id not in hold]
     appended = [
-        Appended(line, None if prefix is None or entity.id in hold else entity_row_around(prefix, entity), correction)
+        Appended(line, None if prefix is None or entity.id in hold else row_of(prefix, entity), correction)
         for entity, line, correction in corrected
     ]
     return PartitionChecked(
@@ -347,27 +348,11 @@ def fact_of(entity: Checked) -> EntityFact:
     return EntityFact(entity.id, entity.kind, state.version, number, entity.is_gone, digest, document, fields, due_next)
 
 
-def entity_row(prefix: bytes, entity: Checked) -> bytes:
+def row_of(prefix: bytes, entity: Checked) -> bytes:
     """The row that COPY takes for an entity, after *prefix* (account and stream)."""
-    before, after = entity_row_around(prefix, entity)
-    return b"%b%d%b" % (before, entity.position, after)
-
-
-def entity_row_around(prefix: bytes, entity: Checked) -> tuple[bytes, bytes]:
-    """The entity's row before and after its position."""
     number = RULES[entity.kind].number(entity.state)
-    return b"%b%b\t%d\t" % (prefix, entity.id.encode(), entity.state.version), b"\t%b\t%b\t%b\t%b\n" % (
-        b"t" if entity.is_gone else b"f",
-        entity.kind.value.encode(),
-        b"\\N" if number is None else copy_text(number.encode()),
-        copy_text(entity.line),
-    )
-
-
-def copy_text(value: bytes) -> bytes:
-    """*value* as COPY's text format has it."""
-    value = value.replace(b"\\", b"\\\\")
-    return value.replace(b"\t", b"\\t").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+    version, kind = entity.state.version, entity.kind.value
+    return entity_row(prefix, entity.id, version, entity.position, kind, number, entity.line, deleted=entity.is_gone)
 
 
 KINDS = tuple(Kind)

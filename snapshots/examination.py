@@ -35,6 +35,7 @@ from snapshots.checking import (
     partition_of,
     snapshot_id,
 )
+from snapshots.copying import placed
 from snapshots.errors import FileDiffers, LinesBroken
 from snapshots.faults import MOST_IN_FULL, Fault, Faults
 from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
@@ -51,7 +52,8 @@ _WORKERS_FROM_BYTES = 48 * 1024 * 1024  # from here on two processes more are wo
 ENVELOPE = re.compile(
     rb'^\{"type":"([a-z_]+\.[a-z_]+)","type_version":(\d{1,4}),'
     rb'"entity":"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{9}([0-9a-f]{3}))",'
-    rb'"version":(\d{1,10}),"at":"([0-9T:.Z-]{27})","actor":"((?:person|system):[a-z0-9-]{1,40})","via":"([a-z]{1,20})",'
+    rb'"version":(\d{1,10}),"at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)",'
+    rb'"actor":"((?:person|system):[a-z0-9-]{1,40})","via":"([a-z]{1,20})",'
     rb'"data":(\{.*\})\}\n',
     re.MULTILINE,
 )
@@ -355,11 +357,7 @@ class Examiner:
         if self._sink is None:
             return
         self._sink.lines(first, ENVELOPE.findall(b"\n".join(lines) + b"\n"), leaves)
-        rows = [
-            b"%b%d%b" % (one.row[0], position, one.row[1])
-            for position, one in enumerate(appended, first)
-            if one.row is not None
-        ]
+        rows = [placed(one.row, position) for position, one in enumerate(appended, first) if one.row is not None]
         self._sink.entities(b"".join(rows), len(rows), [])
 
     def _check_attachments(self, facts: list[EntityFact]) -> None:

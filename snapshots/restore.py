@@ -33,6 +33,7 @@ from snapshots.archive import Archive, open_archive
 from snapshots.building import StreamBuilder, begin_stream, builder, sweep_abandoned
 from snapshots.comparison import Comparison, Target, people_linked, settings_that_differ
 from snapshots.container import Limits
+from snapshots.copying import RowRefused
 from snapshots.examination import Clash, Examination, Examiner, partitions_for
 from snapshots.faults import Fault, Faults
 from snapshots.manifest import ATTACHMENTS, Manifest
@@ -257,7 +258,7 @@ class _Restore:
     def _overwrite_without(self, leave_out: frozenset[str] | None, live: Live, target: Target) -> RestoreReport:
         try:
             return self._build_over(leave_out, live, target)
-        except (psycopg.DataError, psycopg.IntegrityError):
+        except (RowRefused, psycopg.DataError, psycopg.IntegrityError):
             # The server refuses some faulty lines before their check comes round; the check says what is wrong.
             comparison = Comparison(target, adding=False, today=self._today(live))
             found = self._examine(leave_out=leave_out, look=comparison.look)

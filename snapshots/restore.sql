@@ -60,11 +60,12 @@ UPDATE streams SET status = 'purged' WHERE account_id = %(account)s AND stream_i
 SELECT pg_try_advisory_lock_shared(hashtextextended(%(account)s::text, %(stream)s));
 
 -- name: copy_events
-COPY events (account_id, stream_id, position, entity_id, version, type, type_version, at, actor, via, data, leaf)
-FROM STDIN;
+COPY events (account_id, stream_id, type_version, type, actor, via, position, entity_id, version, at, leaf, data)
+FROM STDIN (FORMAT binary);
 
 -- name: copy_entities
-COPY entities (account_id, stream_id, entity_id, version, position, deleted, kind, number, state) FROM STDIN;
+COPY entities (account_id, stream_id, position, entity_id, version, deleted, kind, number, state)
+FROM STDIN (FORMAT binary);
 
 -- name: carry_events
 -- The events of the live stream, as they are, into the fresh one.
