@@ -101,7 +101,7 @@ class Subscription(SubscriptionFields, frozen=True):
 
     id: EntityId
     version: int
-    day: int
+    day: Annotated[int, Meta(ge=1, le=31)]
     state: SubscriptionState = SubscriptionState.ACTIVE
     invoiced_until: date | None = None
 

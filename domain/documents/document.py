@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from domain.codes import minor_unit
 from domain.decimals import ZERO
@@ -58,7 +59,7 @@ class Credit(Value, frozen=True, kw_only=True):
 class Reminder(Value, frozen=True, kw_only=True):
     """A reminder that went out."""
 
-    level: int
+    level: Annotated[int, Meta(ge=1, le=9)]
     date: dt.date
 
 
@@ -76,13 +77,13 @@ class Document(DocumentFields, frozen=True):
     id: EntityId
     version: int
     kind: Kind
-    number: str | None = None
+    number: e.Number | None = None
     state: DocumentState = DocumentState.DRAFT
     totals: Totals | None = None
     vat_breakdown: tuple[VatBreakdown, ...] = ()
     payments: tuple[Payment, ...] = ()
     credits: tuple[Credit, ...] = ()
-    sent: int = 0
+    sent: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
     reminders: tuple[Reminder, ...] = ()
     deliveries: tuple[Handover, ...] = ()
     converted_to: tuple[Conversion, ...] = ()
