@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -39,6 +39,7 @@ from domain.store.streams import (
     append_control,
     load,
 )
+from domain.subscriptions import PeriodInvoiced, PeriodLeftOut
 from domain.tree import append as append_leaves
 from domain.tree import leaf_hash
 from domain.work import Brought, TooMuchAtOnce, VersionStale, Work, decode_state, is_gone
@@ -46,6 +47,8 @@ from domain.work import Brought, TooMuchAtOnce, VersionStale, Work, decode_state
 T = TypeVar("T")
 _FREE_TRIES = 2  # more would starve a command on a busy account, fewer would queue it for one unlucky moment
 _CONTROL = msgspec.json.Decoder(Control)
+_PERIOD = msgspec.json.Decoder(PeriodInvoiced)
+_PURGED = msgspec.json.Decoder(c.PeriodsInvoiced)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -290,6 +293,12 @@ def record_control(
     return after if done is not None else None
 
 
+def _left_out(period: PeriodInvoiced | c.InvoicedPeriod, number: str | None, stream: int) -> PeriodLeftOut:
+    return PeriodLeftOut(
+        start=period.start, next_date=period.next_date, document=period.document, number=number, stream=stream
+    )
+
+
 class StreamReader:
     """A command's further reads of one stream."""
 
@@ -346,6 +355,19 @@ class StreamReader:
         """When the stream was made live again with the entity in it, unless it was resumed since."""
         rows = self._rows("find_came_back", entity=id_)
         return rows[0][0] if rows else None
+
+    def invoiced(self, id_: EntityId) -> list[PeriodLeftOut]:
+        """The subscription's periods that any stream of the account invoiced, in their order, each once."""
+        found: dict[tuple[date, EntityId], PeriodLeftOut] = {}
+        for stream, data, number in self._rows("find_invoiced", entity=id_):
+            period = _PERIOD.decode(data)
+            found.setdefault((period.start, period.document), _left_out(period, number, stream))
+        for (data,) in self._rows("find_invoiced_purged", entity=id_):
+            kept = _PURGED.decode(data)
+            for one in kept.periods:
+                if one.subscription == id_:
+                    found.setdefault((one.start, one.document), _left_out(one, one.number, kept.stream))
+        return [found[key] for key in sorted(found)]
 
     def _rows(self, statement: str, **values: Any) -> list[Any]:
         with self._within or self._connection.transaction():

@@ -452,9 +452,19 @@ def pause(work: Work, id_: EntityId, reason: str | None = None) -> None:
 
 
 def resume(work: Work, id_: EntityId, next_date: date | None = None) -> None:
-    """Go on invoicing, with the period that begins on *next_date* (default: the one that was next)."""
-    work.get(Kind.SUBSCRIPTION, id_)
-    work.record(Kind.SUBSCRIPTION, id_, subscriptions.Resumed(next_date=next_date))
+    """Go on invoicing, with the period that begins on *next_date* (default: the one that was next).
+
+    Periods from then on that were invoiced in any stream of the account are left out, which the state then names.
+    """
+    state: subscriptions.Subscription = work.get(Kind.SUBSCRIPTION, id_)
+    asked = next_date or state.next_date
+    left_out = tuple(one for one in work.reader.invoiced(id_) if one.next_date > asked)
+    day = next_date.day if next_date else state.day
+    free = subscriptions.first_free(asked, state.interval, day, left_out)
+    resumed = subscriptions.Resumed(
+        next_date=next_date, goes_on_from=free if free != asked else None, left_out=left_out
+    )
+    work.record(Kind.SUBSCRIPTION, id_, resumed)
 
 
 def end(work: Work, id_: EntityId, reason: str | None = None) -> None:
@@ -473,17 +483,32 @@ def _check_not_held(work: Work, state: subscriptions.Subscription) -> None:
         held = f"held since its stream was made live again on {work.local_day(back)}"
         raise NotPossible("subscription", "invoiced", held, "resumed")
     brought = work.reader.brought(state.id)
-    if brought is None:
+    if brought is None or brought.subscriptions == "moved":
         return
     came_on = work.local_day(brought.at)
     if brought.by == "clone" or state.next_date < came_on:
         raise NotPossible("subscription", "invoiced", f"held since it came by {brought.by} on {came_on}", "resumed")
 
 
+def _check_not_invoiced(
+    state: subscriptions.Subscription, following: date, invoiced: list[subscriptions.PeriodLeftOut]
+) -> None:
+    """That no other stream of the account invoiced the period that is next."""
+    for one in invoiced:
+        if state.next_date < one.next_date and one.start < following:
+            raise NotPossible(
+                "subscription",
+                "invoiced",
+                f"its period of {state.next_date} was invoiced by {one.number or one.document} in stream {one.stream}",
+                "resumed, which leaves that period out",
+            )
+
+
 def invoice_period(work: Work, id_: EntityId) -> EntityId:
     """Make the invoice of the subscription's next period, issued at once when it is to be. The invoice's id.
 
-    Raises NotPossible before the period has begun, and while the subscription is held.
+    Raises NotPossible before the period has begun, while the subscription is held, and where another stream of the
+    account invoiced the period. Later periods that another stream invoiced are left out.
     """
     state: subscriptions.Subscription = work.get(Kind.SUBSCRIPTION, id_)
     start = state.next_date
@@ -493,6 +518,8 @@ def invoice_period(work: Work, id_: EntityId) -> EntityId:
             "subscription", "invoiced", f"next due on {start}", f"that day has come; today is {work.today}"
         )
     following = subscriptions.next_period(start, state.interval, day=state.day)
+    invoiced = work.reader.invoiced(id_)
+    _check_not_invoiced(state, following, invoiced)
     customer: Customer = work.standing(Kind.CUSTOMER, state.customer)
     layout = work.standing(Kind.LAYOUT, state.layout) if state.layout else None
     drafted = e.Drafted(
@@ -509,7 +536,8 @@ def invoice_period(work: Work, id_: EntityId) -> EntityId:
     work.check_open(start)
     invoice = work.new_id()
     work.record(Kind.INVOICE, invoice, drafted)
-    period = subscriptions.PeriodInvoiced(document=invoice, start=start, next_date=following)
+    free = subscriptions.first_free(following, state.interval, state.day, invoiced)
+    period = subscriptions.PeriodInvoiced(document=invoice, start=start, next_date=free)
     work.record(Kind.SUBSCRIPTION, id_, period)
     if state.auto_issue:
         issue(work, Kind.INVOICE, invoice)

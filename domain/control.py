@@ -18,7 +18,7 @@ from domain.codes import Country, Currency, Language
 from domain.custom_fields import CustomField, FieldKind, check_definition
 from domain.entity import FieldRefused, NotPossible, changed_fields, partial
 from domain.errors import AccessError, DomainError
-from domain.ids import AccountId, PersonId
+from domain.ids import AccountId, EntityId, PersonId
 from domain.kinds import DOCUMENT_KINDS
 from domain.numbering import DEFAULT_FORMAT, check_format
 from domain.parties import Name, Party, Text, Value
@@ -201,6 +201,7 @@ class RestoreFinished(Value, frozen=True, kw_only=True):
     replaced: int
     removed: int
     lost_documents: tuple[str, ...] = ()
+    subscriptions: Literal["hold", "moved"] = "hold"
 
 
 class RestoreFailed(Value, frozen=True, kw_only=True):
@@ -250,6 +251,26 @@ class StreamPurged(Value, frozen=True, kw_only=True):
     stream: int
     reason: Literal["asked", "retention", "quota"] | None = None
     archive: str | None = None
+
+
+class InvoicedPeriod(Value, frozen=True, kw_only=True):
+    """A subscription's period, from ``start`` up to before ``next_date``, and the document that invoiced it."""
+
+    subscription: EntityId
+    start: dt.date
+    next_date: dt.date
+    document: EntityId
+    number: Text | None = None
+
+
+class PeriodsInvoiced(Value, frozen=True, kw_only=True):
+    """Periods that a stream invoiced and the live one did not: kept when it is purged, so that none is invoiced twice.
+
+    A thousand at most an event.
+    """
+
+    stream: int
+    periods: tuple[InvoicedPeriod, ...]
 
 
 class ArchiveDownloaded(Value, frozen=True, kw_only=True):
@@ -318,6 +339,7 @@ CONTROL_EVENTS: dict[str, type[Value]] = {
     "stream.activated": StreamActivated,
     "activation.failed": ActivationFailed,
     "stream.purged": StreamPurged,
+    "periods.invoiced": PeriodsInvoiced,
     "archive.downloaded": ArchiveDownloaded,
 }
 # Who may look into a closed account can still change, and so can what became of its archives.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+from collections.abc import Iterable
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -26,7 +27,7 @@ from domain.entity import (
 from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.lines import CustomFields, Line, check_lines
-from domain.parties import LongText, PaymentTerms, Value
+from domain.parties import LongText, PaymentTerms, Text, Value
 
 
 class SubscriptionState(StrEnum):
@@ -74,10 +75,24 @@ class Paused(Value, frozen=True, kw_only=True):
     reason: LongText | None = None
 
 
+class PeriodLeftOut(Value, frozen=True, kw_only=True):
+    """A period that *document* invoiced in another stream of the account, from ``start`` up to before ``next_date``."""
+
+    start: date
+    next_date: date
+    document: EntityId
+    number: Text | None = None
+    stream: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+
 class Resumed(Value, frozen=True, kw_only=True):
-    """Invoicing goes on, with the period that begins on ``next_date``."""
+    """Invoicing goes on, with the period that begins on ``next_date``; or, where periods that were invoiced in other
+    streams are left out, with the one that begins on ``goes_on_from``.
+    """
 
     next_date: date | None = None
+    goes_on_from: date | None = None
+    left_out: tuple[PeriodLeftOut, ...] = ()
 
 
 class Ended(Value, frozen=True, kw_only=True):
@@ -96,7 +111,7 @@ class PeriodInvoiced(Value, frozen=True, kw_only=True):
 
 class Subscription(SubscriptionFields, frozen=True):
     """A subscription as it is; ``invoiced_until`` is the last day that an invoice covers, ``day`` the day of the month
-    on which its periods begin where the month has one.
+    on which its periods begin where the month has one. ``left_out`` is what the last resumption left out.
     """
 
     id: EntityId
@@ -104,6 +119,7 @@ class Subscription(SubscriptionFields, frozen=True):
     day: Annotated[int, Meta(ge=1, le=31)]
     state: SubscriptionState = SubscriptionState.ACTIVE
     invoiced_until: date | None = None
+    left_out: tuple[PeriodLeftOut, ...] = ()
 
 
 SubscriptionImported = whole(Imported, Subscription)
@@ -142,6 +158,24 @@ def next_period(start: date, interval: Interval, *, day: int | None = None) -> d
     return date(year, month, min(day or start.day, calendar.monthrange(year, month)[1]))
 
 
+def first_free(start: date, interval: Interval, day: int, invoiced: Iterable[PeriodLeftOut]) -> date:
+    """The first day, from *start* on and as the interval has it, of a period that none of *invoiced* reaches into.
+
+    Raises FieldRefused where the calendar ends before.
+    """
+    ahead = [one for one in invoiced if one.next_date > start]
+    try:
+        while ahead:
+            following = next_period(start, interval, day=day)
+            if not any(one.start < following for one in ahead):
+                break
+            start = following
+            ahead = [one for one in ahead if one.next_date > start]
+    except (ValueError, OverflowError):
+        raise FieldRefused("next_date", f"none free after {start}", f"one up to {date.max}") from None
+    return start
+
+
 def evolve(state: Subscription | None, event: Any, entity_id: EntityId, version: int) -> Subscription:
     """The subscription after *event*."""
     if state is None:
@@ -154,7 +188,9 @@ def evolve(state: Subscription | None, event: Any, entity_id: EntityId, version:
         case Paused():
             changes = {"state": SubscriptionState.PAUSED}
         case Resumed():
-            changes = {"state": SubscriptionState.ACTIVE, **_begins_on(event.next_date)}
+            changes = {"state": SubscriptionState.ACTIVE, "left_out": event.left_out, **_begins_on(event.next_date)}
+            if event.goes_on_from is not None:
+                changes["next_date"] = event.goes_on_from
         case Ended():
             changes = {"state": SubscriptionState.ENDED}
         case Corrected():
@@ -184,14 +220,25 @@ def admit(state: Subscription | None, event: Any) -> None:
     if isinstance(event, PeriodInvoiced):
         _check_period(state, event)
     elif isinstance(event, Resumed):
-        if event.next_date and state.invoiced_until and event.next_date <= state.invoiced_until:
-            raise _invoiced_already(event.next_date, state.invoiced_until)
+        _check_resumed(state, event)
     elif isinstance(event, (Changed, Corrected)):
         after = evolve(state, event, state.id, state.version)
         _check(after)
         if state.invoiced_until and (after.invoiced_until is None or after.invoiced_until < state.invoiced_until):
             found = after.invoiced_until.isoformat() if after.invoiced_until else "none"
             raise FieldRefused("invoiced_until", found, f"{state.invoiced_until} or later: what is invoiced stays so")
+
+
+def _check_resumed(state: Subscription, event: Resumed) -> None:
+    if event.next_date and state.invoiced_until and event.next_date <= state.invoiced_until:
+        raise _invoiced_already(event.next_date, state.invoiced_until)
+    asked = event.next_date or state.next_date
+    if event.goes_on_from is None:
+        return
+    if not event.left_out:
+        raise FieldRefused("goes_on_from", event.goes_on_from.isoformat(), "none where no period is left out")
+    if event.goes_on_from <= asked:
+        raise FieldRefused("goes_on_from", event.goes_on_from.isoformat(), f"a day after {asked}")
 
 
 def _check_period(state: Subscription, event: PeriodInvoiced) -> None:

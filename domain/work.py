@@ -25,6 +25,7 @@ from domain.kinds import DOCUMENT_KINDS, Kind
 from domain.numbering import Series, series
 from domain.parties import Value
 from domain.rules import RULES
+from domain.subscriptions import PeriodLeftOut
 
 
 @dataclass(eq=False)
@@ -113,10 +114,14 @@ class TooMuchAtOnce(DomainError):
 
 
 class Brought(NamedTuple):
-    """How something came into the account (``restore``, ``add``, ``clone``, ``import``), and when."""
+    """How something came into the account (``restore``, ``add``, ``clone``, ``import``), and when.
+
+    ``subscriptions``: ``hold``, or ``moved`` where this account replaces the one that it came from.
+    """
 
     by: str
     at: datetime
+    subscriptions: str
 
 
 class Reader(Protocol):
@@ -150,6 +155,10 @@ class Reader(Protocol):
 
     def came_back(self, id_: EntityId) -> datetime | None:
         """When the stream was made live again with the entity in it; None for never, and since it was resumed."""
+        ...
+
+    def invoiced(self, id_: EntityId) -> list[PeriodLeftOut]:
+        """The subscription's periods that were invoiced in any stream of the account, retired and purged ones too."""
         ...
 
 

@@ -13,6 +13,7 @@ MOST_LISTED = 1_000  # of each list, in full; what is beyond is counted
 
 Mode = Literal["overwrite", "add"]
 OnErrors = Literal["abort", "skip"]
+Subscriptions = Literal["hold", "moved"]
 
 
 class KindChanges(Value, frozen=True, kw_only=True):
@@ -100,7 +101,9 @@ class SettingDiffers(Value, frozen=True, kw_only=True):
 
 
 class Held(Value, frozen=True, kw_only=True):
-    """A subscription that invoices nothing until somebody resumes it, since its next date lay in the past."""
+    """A subscription that invoices nothing until somebody resumes it, since its next date lay in the past; where
+    subscriptions moved, one that goes on by itself all the same.
+    """
 
     id: str
     customer: str
@@ -156,6 +159,7 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     people: tuple[PersonLinked, ...] = ()
     undefined_fields: tuple[FieldUndefined, ...] = ()
     settings: tuple[SettingDiffers, ...] = ()
+    subscriptions: Subscriptions = "hold"
     held: tuple[Held, ...] = ()
     matched: tuple[Matched, ...] = ()
     likely_doubles: tuple[Matched, ...] = ()
@@ -274,7 +278,11 @@ def _meaning(report: RestoreReport) -> list[str]:
         for one in report.undefined_fields
     ]
     if report.held:
-        lines.append(f"{len(report.held):,} subscriptions are held until resumed: their next date has passed.")
+        moved = report.subscriptions == "moved"
+        what = "go on by themselves, since the account replaces theirs" if moved else "are held until resumed"
+        lines.append(f"{len(report.held):,} subscriptions {what}: their next date has passed.")
+        lines += [f"  {one.id}, next date {one.next_date}" for one in report.held[:20]]
+        lines += _more(len(report.held), 20)
     lines += [f"Matched: {one.kind} {one.key} stands for the account's own." for one in report.matched[:20]]
     lines += [f"Likely the same customer twice: {one.key}." for one in report.likely_doubles[:20]]
     if report.changed_meanwhile:

@@ -38,7 +38,7 @@ from snapshots.examination import Clash, Examination, Examiner, partitions_for
 from snapshots.faults import Fault, Faults
 from snapshots.manifest import ATTACHMENTS, Manifest
 from snapshots.progress import Progress, no_progress
-from snapshots.report import MOST_LISTED, Mode, OnErrors, RestoreReport
+from snapshots.report import MOST_LISTED, Mode, OnErrors, RestoreReport, Subscriptions
 from snapshots.spool import Spool
 from snapshots.swap import Fresh, Live, MovedOn, insert_segment, read_live, swap
 
@@ -86,6 +86,8 @@ class Choices(NamedTuple):
     """What whoever restores has chosen. ``change_closed_periods`` is for the owner alone.
 
     ``from_other_account``: the archive may be of another account than the one that it is restored into.
+    ``subscriptions``: ``moved`` where this account replaces the one that the archive is of, which lifts the hold on
+    those whose next date has passed.
     """
 
     mode: Mode = "overwrite"
@@ -93,6 +95,7 @@ class Choices(NamedTuple):
     dry_run: bool = False
     change_closed_periods: bool = False
     from_other_account: bool = False
+    subscriptions: Subscriptions = "hold"
 
 
 def restore_archive(
@@ -447,6 +450,7 @@ class _Restore:
             people=people_linked(found.actors, manifest, live.control, self._person),
             undefined_fields=comparison.undefined_fields(manifest),
             settings=settings_that_differ(manifest, live.control),
+            subscriptions=self._choices.subscriptions,
             held=tuple(comparison.held[:MOST_LISTED]),
             numbers_kept=comparison.numbers_kept() if overwrites else (),
             faults=tuple(faults.listed),
@@ -491,7 +495,15 @@ class _Restore:
                 connection.execute(SQL["carry_came_back"], key)
             if fresh.events:  # an empty archive brings no positions
                 whole = (first, came_by, archive, report.authenticity)
-                insert_segment(connection, account, fresh.stream, whole, at=at, by=self._actor.name)
+                insert_segment(
+                    connection,
+                    account,
+                    fresh.stream,
+                    whole,
+                    at=at,
+                    by=self._actor.name,
+                    subscriptions=self._choices.subscriptions,
+                )
             for person in report.people:
                 parameters = {
                     "account": account,
@@ -515,6 +527,7 @@ class _Restore:
             replaced=sum(one.replaced for one in report.changes),
             removed=sum(one.removed for one in report.changes),
             lost_documents=tuple(one.number for one in report.lost_documents),
+            subscriptions=self._choices.subscriptions,
         )
         record: tuple[Value, ...] = (finished,)
         if report.numbers_kept:

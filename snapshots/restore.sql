@@ -79,8 +79,10 @@ SELECT account_id, %(stream)s, entity_id, version, position, deleted, kind, numb
 WHERE account_id = %(account)s AND stream_id = %(live)s;
 
 -- name: carry_segments
-INSERT INTO segments (account_id, stream_id, first_position, came_by, came_at, brought_by, source, authenticity)
-SELECT account_id, %(stream)s, first_position, came_by, came_at, brought_by, source, authenticity FROM segments
+INSERT INTO segments (account_id, stream_id, first_position, came_by, came_at, brought_by, source, authenticity,
+                      subscriptions)
+SELECT account_id, %(stream)s, first_position, came_by, came_at, brought_by, source, authenticity, subscriptions
+FROM segments
 WHERE account_id = %(account)s AND stream_id = %(live)s AND first_position <= %(head)s;
 
 -- name: carry_attributions
@@ -95,8 +97,10 @@ WHERE f.account_id = %(account)s AND f.stream_id = %(stream)s
   AND l.account_id = %(account)s AND l.stream_id = %(live)s AND l.came_back_at IS NOT NULL;
 
 -- name: insert_segment
-INSERT INTO segments (account_id, stream_id, first_position, came_by, came_at, brought_by, source, authenticity)
-VALUES (%(account)s, %(stream)s, %(first)s, %(came_by)s, %(at)s, %(by)s, %(source)s, %(authenticity)s);
+INSERT INTO segments (account_id, stream_id, first_position, came_by, came_at, brought_by, source, authenticity,
+                      subscriptions)
+VALUES (%(account)s, %(stream)s, %(first)s, %(came_by)s, %(at)s, %(by)s, %(source)s, %(authenticity)s,
+        %(subscriptions)s);
 
 -- name: insert_attribution
 INSERT INTO attributions (account_id, stream_id, first_position, person, linked_to, verified, name)
@@ -129,6 +133,18 @@ SELECT max(at) FROM events WHERE account_id = %(account)s AND stream_id = %(stre
 -- What the account has, entity by entity, for its control totals and to be compared with an archive.
 SELECT entity_id::text, kind, deleted, state FROM entities
 WHERE account_id = %(account)s AND stream_id = %(stream)s;
+
+-- name: read_invoiced_only_in
+-- Periods that a stream invoiced and the live one did not. Reads the stream's events once, by position.
+SELECT e.entity_id::text, e.data, d.number FROM events e
+LEFT JOIN entities d ON d.account_id = e.account_id AND d.stream_id = e.stream_id
+                    AND d.entity_id = (e.data::json ->> 'document')::uuid
+WHERE e.account_id = %(account)s AND e.stream_id = %(stream)s AND e.type = 'subscription.period_invoiced'
+  AND NOT EXISTS (
+    SELECT 1 FROM streams s JOIN events l ON l.account_id = s.account_id AND l.stream_id = s.stream_id
+    WHERE s.account_id = e.account_id AND s.status = 'live' AND l.entity_id = e.entity_id AND l.type = e.type
+      AND l.data = e.data)
+ORDER BY e.position;
 
 -- name: insert_attachment
 INSERT INTO attachments (account_id, sha256, bytes) VALUES (%(account)s, %(sha256)s, %(bytes)s) ON CONFLICT DO NOTHING;

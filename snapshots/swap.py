@@ -23,6 +23,7 @@ from domain.parties import Value
 from domain.store.database import Database, Row
 from domain.store.statements import statements
 from domain.tree import Frontier
+from snapshots.report import Subscriptions
 
 SQL = statements("snapshots", "restore.sql")
 _CONTROL = msgspec.json.Decoder(Control)
@@ -175,8 +176,11 @@ def insert_segment(
     *,
     at: datetime,
     by: str,
+    subscriptions: Subscriptions = "hold",
 ) -> None:
-    """Note how the positions from a *segment*'s first on came: (first position, came by, source, authenticity)."""
+    """Note how the positions from a *segment*'s first on came: (first position, came by, source, authenticity), and
+    whether the subscriptions that it brought are held.
+    """
     first, came_by, source, authenticity = segment
     connection.execute(
         SQL["insert_segment"],
@@ -189,5 +193,6 @@ def insert_segment(
             "by": by,
             "source": source,
             "authenticity": authenticity,
+            "subscriptions": subscriptions,
         },
     )

@@ -19,6 +19,7 @@ from domain.kinds import Kind
 from domain.numbering import Series
 from domain.parties import Address, Party, Value
 from domain.rules import RULES
+from domain.subscriptions import PeriodInvoiced, PeriodLeftOut
 from domain.work import Brought, Decided, Work, is_gone, kind_of
 
 T = TypeVar("T")
@@ -138,6 +139,17 @@ class Notebook:
     def came_back(self, id_: EntityId) -> datetime | None:
         """Nothing was ever replaced here."""
         return None
+
+    def invoiced(self, id_: EntityId) -> list[PeriodLeftOut]:
+        """The subscription's periods that were invoiced: here, there is one stream."""
+        return [
+            PeriodLeftOut(start=event.start, next_date=event.next_date, document=event.document, stream=1)
+            for event in (
+                msgspec.json.decode(one.data, type=PeriodInvoiced)
+                for one in self.decided
+                if one.entity == id_ and one.type == "subscription.period_invoiced"
+            )
+        ]
 
     def referring(self, kinds: Iterable[Kind], id_: EntityId) -> tuple[str, str] | None:
         """Something of *kinds*, no draft, that refers to the entity."""

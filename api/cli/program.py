@@ -24,6 +24,7 @@ from api.cli import (
     rebuild,
     restore,
     serve,
+    subscription,
     timeline,
     token,
 )
@@ -44,6 +45,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(member.app, name="member")
 app.add_typer(field.app, name="field")
 app.add_typer(token.app, name="token")
+app.add_typer(subscription.app, name="subscription")
 app.add_typer(importing.app, name="import")
 app.add_typer(config.app, name="config")
 app.command("backup")(backup.backup)

@@ -31,6 +31,10 @@ def restore(
     from_other_account: Annotated[
         bool, typer.Option("--from-other-account", help="The archive is of another account, and that is meant.")
     ] = False,
+    subscriptions: Annotated[
+        str,
+        typer.Option(help="hold: those whose date has passed wait to be resumed; moved: this account replaces theirs."),
+    ] = "hold",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     email: As = None,
     as_json: Json = False,
@@ -48,7 +52,16 @@ def restore(
         raise typer.BadParameter(f"{mode!r} is neither overwrite nor add", param_hint="--mode")
     if errors not in ("abort", "skip"):
         raise typer.BadParameter(f"{errors!r} is neither abort nor skip", param_hint="--errors")
-    choices = Choices(mode, errors, dry_run, change_closed_periods, from_other_account)  # type: ignore[arg-type]  # checked just above
+    if subscriptions not in ("hold", "moved"):
+        raise typer.BadParameter(f"{subscriptions!r} is neither hold nor moved", param_hint="--subscriptions")
+    choices = Choices(
+        mode=mode,  # type: ignore[arg-type]  # checked just above, and so are those below
+        errors=errors,  # type: ignore[arg-type]
+        dry_run=dry_run,
+        change_closed_periods=change_closed_periods,
+        from_other_account=from_other_account,
+        subscriptions=subscriptions,  # type: ignore[arg-type]
+    )
     with session(email) as who, file.open("rb") as opened:
         access = who.access(into)
 

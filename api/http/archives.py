@@ -22,7 +22,7 @@ from domain.parties import Value
 from projections.moments import read_moment
 from snapshots.backup import take_backup
 from snapshots.inspection import inspect_archive
-from snapshots.report import Mode, OnErrors
+from snapshots.report import Mode, OnErrors, Subscriptions
 from snapshots.restore import Choices, restore_archive
 
 backups = APIRouter(prefix="/accounts/{account}/backups", tags=["backups"])
@@ -46,6 +46,8 @@ class RestoreFields(Value, frozen=True, kw_only=True):
 
     ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner.
     ``from_other_account`` takes an archive of another account than this one.
+    ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner. ``subscriptions``:
+    ``hold`` those whose next date has passed, or ``moved`` where this account replaces the archive's.
     """
 
     mode: Mode = "overwrite"
@@ -53,6 +55,7 @@ class RestoreFields(Value, frozen=True, kw_only=True):
     dry_run: bool = False
     change_closed_periods: bool = False
     from_other_account: bool = False
+    subscriptions: Subscriptions = "hold"
 
 
 @backups.post(

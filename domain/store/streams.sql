@@ -50,9 +50,9 @@ WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AN
 -- name: find_segment
 -- How the last of an entity's events that came from elsewhere came into the stream, unless it was resumed since.
 -- Keys: events_version_key, segments_pkey backwards.
-SELECT g.came_by, g.came_at FROM events e
+SELECT g.came_by, g.came_at, g.subscriptions FROM events e
 CROSS JOIN LATERAL (
-    SELECT s.came_by, s.came_at FROM segments s
+    SELECT s.came_by, s.came_at, s.subscriptions FROM segments s
     WHERE s.account_id = e.account_id AND s.stream_id = e.stream_id AND s.first_position <= e.position
     ORDER BY s.first_position DESC LIMIT 1) AS g
 WHERE e.account_id = %(account)s AND e.stream_id = %(stream)s AND e.entity_id = %(entity)s
@@ -76,6 +76,22 @@ WHERE s.account_id = %(account)s AND s.stream_id = %(stream)s AND s.came_back_at
     SELECT 1 FROM events r
     WHERE r.account_id = s.account_id AND r.stream_id = s.stream_id AND r.entity_id = %(entity)s
       AND r.position > s.came_back_head AND r.type = 'subscription.resumed');
+
+-- name: find_invoiced
+-- The periods of a subscription that the account's streams invoiced, live and retired, the live one first, with their
+-- invoices' numbers. Keys: streams_pkey, events_version_key, entities_pkey.
+SELECT e.stream_id, e.data, d.number FROM streams s
+JOIN events e ON e.account_id = s.account_id AND e.stream_id = s.stream_id AND e.entity_id = %(entity)s::uuid
+             AND e.type = 'subscription.period_invoiced'
+LEFT JOIN entities d ON d.account_id = e.account_id AND d.stream_id = e.stream_id
+                    AND d.entity_id = (e.data::json ->> 'document')::uuid
+WHERE s.account_id = %(account)s AND s.status IN ('live', 'retired')
+ORDER BY s.status = 'live' DESC, s.stream_id DESC;
+
+-- name: find_invoiced_purged
+-- What the account's own history keeps of periods that only streams which were purged invoiced: tens of events at most.
+SELECT data FROM control_events
+WHERE account_id = %(account)s AND type = 'periods.invoiced' AND strpos(data, (%(entity)s::uuid)::text) > 0;
 
 -- name: insert_attachment
 INSERT INTO attachments (account_id, sha256, bytes) VALUES (%(account)s, %(sha256)s, %(bytes)s)

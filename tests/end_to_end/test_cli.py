@@ -166,6 +166,7 @@ def test_wrong_usage_ends_with_2_and_bad_values_with_1_in_one_sentence(
         ran("backup"),
         ran("backup", "acme-bv", "--sideways"),
         ran("restore", "a.zip", "--into", "acme-bv", "--mode", "sideways"),
+        ran("restore", "a.zip", "--into", "acme-bv", "--subscriptions", "dropped"),
         ran("timeline", "acme-bv", "--since", "yesterday"),
     ]
     values = [
@@ -174,6 +175,9 @@ def test_wrong_usage_ends_with_2_and_bad_values_with_1_in_one_sentence(
         ran("member", "add", "acme-bv", "nobody"),
         ran("member", "add", "acme-bv", "b@example.com", "--role", "king"),
         ran("timeline", "acme-bv", "--kind", "elephant"),
+        ran("subscription", "resume", "acme-bv", "nonsense"),
+        ran("subscription", "resume", "acme-bv", "01960000-0000-7000-8000-000000000001"),
+        ran("subscription", "resume", "acme-bv", "nonsense", "--next-date", "soon"),
         ran("account", "list", me=""),
         ran("account", "list", me="stranger@example.com"),
     ]

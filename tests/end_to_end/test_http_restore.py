@@ -8,6 +8,7 @@ import zipfile
 from snapshots.manifest import TIMELINE
 from tests.fixtures.archives import Edited
 from tests.fixtures.http_api import AccountOverHttp
+from tests.integration.restoring import LINE
 
 ZIP = {"Content-Type": "application/zip"}
 
@@ -135,3 +136,49 @@ def test_a_broken_archive_is_refused_with_file_and_line(books: AccountOverHttp) 
 
     assert (problem["status"], problem["code"], problem["file"]) == (422, "archive.lines-broken", TIMELINE)
     assert problem["line"] == 3
+
+
+def test_resuming_answers_with_the_periods_that_another_stream_invoiced(books: AccountOverHttp) -> None:
+    started = {
+        "customer": books.customer(),
+        "lines": [LINE],
+        "interval": {"n": 1, "unit": "months"},
+        "next_date": "2025-03-01",
+        "until": "2025-04-30",
+    }
+    subscription = f"subscriptions/{books.make('subscriptions', started)['id']}"
+    taken = books.make("backups")
+    invoice = books.make(f"{subscription}/invoice-period")
+    report = books.make(f"backups/{taken['archive']}/restore")
+
+    held = books.post(f"{subscription}/invoice-period")
+    state = books.make(f"{subscription}/resume")
+
+    assert (held.status_code, held.json()["code"]) == (409, "domain.not-possible")
+    assert [one["next_date"] for one in report["held"]] == ["2025-03-01"]
+    assert state["left_out"] == [
+        {
+            "start": "2025-03-01",
+            "next_date": "2025-04-01",
+            "document": invoice["id"],
+            "stream": report["retired_stream"],
+        }
+    ]
+    assert state["next_date"] == "2025-04-01"
+
+
+def test_subscriptions_that_moved_go_on_in_the_account_that_replaces_theirs(books: AccountOverHttp) -> None:
+    started = {
+        "customer": books.customer(),
+        "lines": [LINE],
+        "interval": {"n": 1, "unit": "months"},
+        "next_date": "2025-03-01",
+    }
+    subscription = f"subscriptions/{books.make('subscriptions', started)['id']}"
+    other = books.visitor.open_account("Other")
+    path = sent(other, archive_of(books))
+
+    report = other.make(f"{path}/restore", {"subscriptions": "moved", "from_other_account": True})
+
+    assert report["subscriptions"] == "moved"
+    assert other.make(f"{subscription}/invoice-period")["issue_date"] == "2025-03-01"
