@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -124,10 +124,21 @@ def _keys(kind: Kind, state: Any) -> tuple[list[str], list[str]]:
     return unique_keys(kind, state), match_keys(kind, state)
 
 
+class Compared(Protocol):
+    """The account that something is compared with: its live stream, itself, and its entities by partition."""
+
+    stream: int
+    control: Control
+
+    def partition(self, partition: int) -> dict[str, EntityFact]:
+        """The entities of a partition, by id."""
+        ...
+
+
 class Comparison:
     """Adds up what becomes of each entity. ``look`` is handed to an examiner, and called once a partition."""
 
-    def __init__(self, target: Target, *, adding: bool, today: date) -> None:
+    def __init__(self, target: Compared, *, adding: bool, today: date) -> None:
         self.added: set[str] = set()
         self._target = target
         self._adding = adding
@@ -172,6 +183,11 @@ class Comparison:
             else:
                 self._lose(row)
 
+    def pass_over(self, kind: Kind, count: int) -> None:
+        """Count entities that both have, letter for letter the same, and that nothing is to be said of."""
+        for counted in ("account", "archive", "unchanged"):
+            self._kinds[kind][counted] += count
+
     def _add(self, fact: EntityFact, row: EntityFact | None) -> None:
         if row is None:
             self.added.add(fact.id)
@@ -204,7 +220,9 @@ class Comparison:
             return
         due_now, due_then = _due(now), _due(then)
         changes = now.state != then.state or due_now != due_then or now.sent > then.sent
-        if row.version > fact.version and changes:
+        owes_more = due_now is not None and due_then is not None and due_then > due_now
+        # Of two that went different ways, neither version is the earlier one; that more is owed says it all the same.
+        if changes and (row.version >= fact.version or owes_more):
             self.back_count += 1
             if len(self.back) < MOST_LISTED:
                 self.back.append(

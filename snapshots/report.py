@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from domain.parties import Value
 from projections.control_totals import ControlTotals, Difference
 from snapshots.faults import Fault
+
+if TYPE_CHECKING:
+    from snapshots.stream_report import StreamDifference
 
 MOST_LISTED = 1_000  # of each list, in full; what is beyond is counted
 
@@ -200,14 +203,18 @@ def readable(report: RestoreReport) -> str:
             f"The account now lives in stream {report.live_stream} ({report.events:,} events,"
             f" tree root {report.root}); stream {report.retired_stream} is kept for undo."
         )
-    lines += _changes(report) + _losses(report) + _people(report) + _meaning(report) + _faults(report)
+    lines += _changes(report) + losses(report) + _people(report) + _meaning(report) + _faults(report)
     if report.differences:
         lines.append("Control totals, account before → result:")
-        lines += [f"  {one.figure}: {one.before} → {one.after}" for one in report.differences[:40]]
-        lines += _more(len(report.differences), 40)
+        lines += figures(report.differences)
     else:
         lines.append("Control totals: the result equals the account before, figure by figure.")
     return "\n".join(lines) + "\n"
+
+
+def figures(found: tuple[Difference, ...]) -> list[str]:
+    """Figures that differ, a line each."""
+    return [f"  {one.figure}: {one.before} → {one.after}" for one in found[:40]] + _more(len(found), 40)
 
 
 def _more(count: int, shown: int) -> list[str]:
@@ -229,7 +236,8 @@ def _changes(report: RestoreReport) -> list[str]:
     ]
 
 
-def _losses(report: RestoreReport) -> list[str]:
+def losses(report: RestoreReport | StreamDifference) -> list[str]:
+    """What is lost, a line each."""
     lines = []
     if report.lost_documents_count:
         sent = sum(one.sent for one in report.lost_documents)

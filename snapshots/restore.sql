@@ -116,14 +116,17 @@ SELECT stream_id, head_position FROM streams WHERE account_id = %(account)s AND 
 
 -- name: lock_stream
 -- Row lock on the stream until commit: waits for a swap that is being committed. Key: streams_pkey.
-SELECT status FROM streams WHERE account_id = %(account)s AND stream_id = %(stream)s FOR UPDATE;
+SELECT status, came_back_at FROM streams WHERE account_id = %(account)s AND stream_id = %(stream)s FOR UPDATE;
 
 -- name: retire
 UPDATE streams SET status = 'retired' WHERE account_id = %(account)s AND stream_id = %(stream)s AND status = 'live';
 
 -- name: make_live
-UPDATE streams SET status = 'live', head_position = %(head)s, frontier = %(frontier)s, last_at = %(last_at)s
-WHERE account_id = %(account)s AND stream_id = %(stream)s AND status = 'building';
+-- What a stream that was retired holds so far comes back now, and its subscriptions are held.
+UPDATE streams SET status = 'live', head_position = %(head)s, frontier = %(frontier)s, last_at = %(last_at)s,
+       came_back_at = CASE status WHEN 'retired' THEN %(at)s ELSE came_back_at END,
+       came_back_head = CASE status WHEN 'retired' THEN %(head)s ELSE came_back_head END
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND status = %(was)s;
 
 -- name: last_time
 -- The latest time of a stream's events. Reads them by position once; lines of several sources are not in one order.

@@ -1,4 +1,4 @@
-"""Making a fresh stream the live one: one short transaction, wholly or not at all.
+"""Making a fresh stream, or a retired one, the live one: one short transaction, wholly or not at all.
 
 Under the live stream's row lock no writer comes between: who waited for it finds the stream retired and reads anew. The
 transaction that points the account at the fresh stream also records it on the control stream.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import msgspec
 import psycopg
@@ -66,12 +66,13 @@ class Live(NamedTuple):
 
 
 class Fresh(NamedTuple):
-    """A stream that was built: its log, and what was sent to it in all."""
+    """A stream that was built, or one that was ``retired`` and is to be live again: its log, and what it must hold."""
 
     stream: int
     frontier: Frontier
     events: int
     entities: int
+    was: Literal["building", "retired"] = "building"
 
 
 def read_live(connection: Connection[Row], account: AccountId) -> Live:
@@ -104,16 +105,19 @@ def swap(
                 return
         except psycopg.OperationalError:
             # The connection may have gone after the commit and before we heard of it: then it is done.
-            if _is_live(database, account, fresh.stream):
+            if _is_done(database, account, fresh, at):
                 return
             raise
 
 
-def _is_live(database: Database, account: AccountId, stream: int) -> bool:
-    """Whether the account lives in *stream*, once whatever still is at work on that stream's row has ended."""
+def _is_done(database: Database, account: AccountId, fresh: Fresh, at: datetime) -> bool:
+    """Whether the account lives in the stream by this swap, once whatever still is at work on the stream's row ended.
+
+    A retired one may have been made live by somebody else at this very time; when it came back tells which.
+    """
     with database.transaction(account) as connection:
-        row = connection.execute(SQL["lock_stream"], {"account": account, "stream": stream}).fetchone()
-    return row is not None and row[0] == "live"
+        row = connection.execute(SQL["lock_stream"], {"account": account, "stream": fresh.stream}).fetchone()
+    return row is not None and row[0] == "live" and (fresh.was == "building" or row[1] == at)
 
 
 def _try_swap(
@@ -140,11 +144,12 @@ def _try_swap(
             raise MovedOn(row[1] - seen.position, swapped=False)
         connection.execute(SQL["retire"], {"account": account, "stream": seen.stream})
         head = {"head": fresh.frontier.size, "frontier": fresh.frontier.to_bytes(), "last_at": last_at and last_at[0]}
-        if connection.execute(SQL["make_live"], {**key, **head}).rowcount != 1:
+        if connection.execute(SQL["make_live"], {**key, **head, "was": fresh.was, "at": at}).rowcount != 1:
             raise MovedOn(0, swapped=True)
         finish(connection)
-        recorded = (fresh.frontier.size + 1, "recorded", None, "recorded")
-        insert_segment(connection, account, fresh.stream, recorded, at=at, by=actor.name)
+        if fresh.was == "building":  # the last segment of one that was live before is of what is recorded in it
+            recorded = (fresh.frontier.size + 1, "recorded", None, "recorded")
+            insert_segment(connection, account, fresh.stream, recorded, at=at, by=actor.name)
         live = read_live(connection, account)
         swapped = StreamSwapped(
             retired=seen.stream,

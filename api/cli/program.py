@@ -24,6 +24,7 @@ from api.cli import (
     rebuild,
     restore,
     serve,
+    streams,
     subscription,
     timeline,
     token,
@@ -47,6 +48,7 @@ app.add_typer(field.app, name="field")
 app.add_typer(token.app, name="token")
 app.add_typer(subscription.app, name="subscription")
 app.add_typer(importing.app, name="import")
+app.add_typer(streams.app, name="streams")
 app.add_typer(config.app, name="config")
 app.command("backup")(backup.backup)
 app.command("inspect")(inspect.inspect)

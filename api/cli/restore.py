@@ -80,9 +80,9 @@ def restore(
 
         try:
             if not dry_run and mode == "overwrite" and not yes:
-                before = _head(who, access)
+                before = live_head(who, access)
                 ask(_warning(access.slug, run(choices._replace(dry_run=True))), yes=yes)
-                if _head(who, access) != before:
+                if live_head(who, access) != before:
                     raise ChangedSinceAsked(access.slug)
             found = run(choices)
         except Refused as refused:
@@ -105,7 +105,7 @@ class ChangedSinceAsked(RestoreError):
         return f"{self.account} changed after it was rehearsed; nothing was restored"
 
 
-def _head(who: Session, access: Access) -> tuple[int, int]:
+def live_head(who: Session, access: Access) -> tuple[int, int]:
     """The account's live stream, and the position of its last event."""
     from snapshots.swap import read_live
 

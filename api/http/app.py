@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from api.http import accounts, archives, entities, history, imports, problems
+from api.http import accounts, archives, entities, history, imports, problems, streams
 from api.http.caller import known_queries
 from api.http.gate import OPENAPI_PATH, Gate
 from api.http.schemas import PROBLEM_RESPONSE, describe
@@ -52,6 +52,7 @@ def _routes() -> APIRouter:
         routes.include_router(entities.router(kind), prefix="/accounts/{account}")
     routes.include_router(archives.backups)
     routes.include_router(archives.archives)
+    routes.include_router(streams.router)
     routes.include_router(imports.router)
     routes.include_router(history.router)
     return routes

@@ -72,7 +72,7 @@ def test_every_command_that_is_shown_works(installation: Path, capsys: pytest.Ca
             continue
         words = [{"FILE.zip": "acme.zip", "ACCOUNT": "acme-bv"}.get(word, word) for word in words]
         words = [part for word in words for part in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
-        if words[0] == "restore" and "--dry-run" not in words:
+        if (words[0] == "restore" or words[:2] == ["streams", "activate"]) and "--dry-run" not in words:
             words.append("--yes")
         if words[:2] == ["import", "ubl"] and "--any-supplier" not in words:
             words.append("--any-supplier")

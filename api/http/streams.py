@@ -1,0 +1,55 @@
+"""The generations of an account's data: list them, see how one differs, bring it back, purge it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from starlette.responses import Response
+
+from api.http import replies
+from api.http.bodies import OptionalFields
+from api.http.caller import Inside
+from api.http.schemas import body_of
+from domain.entity import converted
+from domain.parties import Value
+from snapshots.streams import list_streams, show_stream
+from snapshots.undo import ActivationChoices, activate
+
+router = APIRouter(prefix="/accounts/{account}/streams", tags=["streams"])
+
+Stream = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+class ActivationFields(Value, frozen=True, kw_only=True):
+    """How to make a stream live again: ``dry_run`` changes nothing.
+
+    ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner.
+    """
+
+    dry_run: bool = False
+    change_closed_periods: bool = False
+
+
+@router.get("", summary="List the streams, newest first")
+def listed(asking: Inside) -> Response:
+    """What made each, when and by whom, and how the retired ones differ from the live one."""
+    return replies.json({"items": list_streams(asking.application, asking.access.account)})
+
+
+@router.get("/{stream}", summary="A stream, and all that a retired one has otherwise than the live one")
+def shown(asking: Inside, stream: Stream) -> Response:
+    """Kinds, documents, numbers, control totals; said as what making it live would do."""
+    return replies.json(show_stream(asking.application, asking.access.account, stream))
+
+
+@router.post(
+    "/{stream}/activation",
+    summary="Make a retired stream live again, or rehearse it",
+    openapi_extra=body_of(ActivationFields),
+)
+def activated(asking: Inside, stream: Stream, fields: OptionalFields) -> Response:
+    """Wholly, or not at all: answered with the report; a refusal's problem holds it as well."""
+    wanted = converted(fields, ActivationFields)
+    choices = ActivationChoices(wanted.dry_run, wanted.change_closed_periods)
+    return replies.json(activate(asking.application, asking.access, asking.actor, stream, choices=choices))
