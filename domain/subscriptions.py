@@ -260,8 +260,6 @@ def _check(state: Subscription) -> None:
         raise FieldRefused("lines.net_amount", "an amount", "none: each invoice computes its own")
     if state.invoiced_until and state.next_date <= state.invoiced_until:
         raise _invoiced_already(state.next_date, state.invoiced_until)
-    if not 1 <= state.day <= 31:
-        raise FieldRefused("day", str(state.day), "1 to 31")
 
 
 def _invoiced_already(found: date, invoiced_until: date) -> FieldRefused:
