@@ -44,7 +44,10 @@ from projections.control_totals import Totaller
 from snapshots.copying import entity_row
 from snapshots.faults import Fault, Faults
 from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
+from snapshots.spool import read_lines_back, read_places
 
+KINDS = tuple(Kind)
+TIMELINE_FILE = 0  # in a spool; a kind's snapshots: `file_of` it
 _encode = msgspec.json.Encoder().encode
 _ID_LENGTH = 36
 # Whose line it seems to be, where it is too broken to be read as JSON; no matter whether that is an id of ours.
@@ -77,6 +80,17 @@ class PartitionInput(NamedTuple):
     hold: frozenset[str]
     correcting: Correcting | None = None
     limits: LineLimits = LINE_LIMITS
+
+
+class Spooled(NamedTuple):
+    """One partition whose lines are in a `LineSpool`, at *places* of its file; the rest as in `PartitionInput`."""
+
+    places: bytes
+    partitions: int
+    copy_prefix: bytes | None
+    hold: frozenset[str]
+    correcting: Correcting | None
+    limits: LineLimits
 
 
 class Checked(NamedTuple):
@@ -158,6 +172,14 @@ class PartitionChecked(NamedTuple):
 
 _encode_facts = msgspec.msgpack.Encoder().encode
 decode_facts = msgspec.msgpack.Decoder(list[EntityFact]).decode
+
+
+def check_spooled(descriptor: int, given: Spooled) -> PartitionChecked:
+    """`check_partition` of lines that are in the spool's open file."""
+    files = {file: (lines, numbers) for file, numbers, lines in read_lines_back(read_places(descriptor, given.places))}
+    lines, positions = files.pop(TIMELINE_FILE, (b"", b""))
+    snapshots = {KINDS[file - 1]: some for file, some in files.items()}
+    return check_partition(PartitionInput(lines, positions, snapshots, *given[1:]))
 
 
 def check_partition(given: PartitionInput) -> PartitionChecked:
@@ -355,7 +377,6 @@ def row_of(prefix: bytes, entity: Checked) -> bytes:
     return entity_row(prefix, entity.id, version, entity.position, kind, number, entity.line, deleted=entity.is_gone)
 
 
-KINDS = tuple(Kind)
 _KIND_CODES = {kind: f"{number:02}" for number, kind in enumerate(KINDS)}
 _TARGET_CODES = {kind: chr(65 + number) for number, kind in enumerate(KINDS)}
 _ANY_DOCUMENT = "".join(_TARGET_CODES[kind] for kind in Kind if kind.is_document)
@@ -391,6 +412,11 @@ def note_across(entity: Checked, partitions: int, across: dict[int, list[str]], 
     for letter, keys in (("U", unique_keys(entity.kind, entity.state)), ("M", match_keys(entity.kind, entity.state))):
         for key in keys:
             across.setdefault(zlib.crc32(key.encode()) & mask, []).append(f"{letter}{id_}{kind}{key}\n")
+
+
+def file_of(kind: Kind) -> int:
+    """The number of a kind's snapshots in a spool."""
+    return KINDS.index(kind) + 1
 
 
 def partition_of(id_: str, mask: int) -> int:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from array import array
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple, Protocol
 
@@ -22,15 +22,17 @@ from projections.control_totals import ControlTotals, Totaller, differences
 from snapshots.archive import Archive
 from snapshots.checking import (
     KINDS,
+    TIMELINE_FILE,
     Appended,
     Checked,
     Correcting,
     Correction,
     EntityFact,
     PartitionChecked,
-    PartitionInput,
-    check_partition,
+    Spooled,
+    check_spooled,
     decode_facts,
+    file_of,
     line_fault,
     partition_of,
     snapshot_id,
@@ -40,13 +42,15 @@ from snapshots.errors import FileDiffers, LinesBroken
 from snapshots.faults import MOST_IN_FULL, Fault, Faults
 from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
 from snapshots.progress import Progress, no_progress
-from snapshots.spool import Spool
+from snapshots.spool import LineSpool, Spool
 from snapshots.workers import in_order, without_collecting
 
 # A partition's lines, their structs and states are some fifteen times its bytes: 1 MB comes to 15 MB.
 _PARTITION_BYTES = 1024 * 1024
 _USUAL_EVENT_BYTES = 500
-_MOST_PARTITIONS = 1024  # the last three hexadecimal digits of an id, which are random, tell them apart
+# The last three hexadecimal digits of an id, which are random, tell partitions apart.
+_DIGITS = range(16**3)
+_MOST_PARTITIONS = 1024
 _WORKERS_FROM_BYTES = 48 * 1024 * 1024  # from here on two processes more are worth the 0.4 s that they take to start
 # A whole line, never the end of one: what a sink is handed is what the log hashes. It may still be refused later.
 ENVELOPE = re.compile(
@@ -144,22 +148,20 @@ class Examiner:
         self._corrections_count = 0
         self._progress = progress
         self._totaller = Totaller()
-        self._actors: dict[bytes, int] = {}
+        self._actors: Counter[bytes] = Counter()
         self._clashes: list[Clash] = []
         self._merged: dict[str, tuple[str, Kind]] = {}
         self._partitions = partitions or partitions_for(archive)
+        self._partition = {b"%03x" % digits: digits & (self._partitions - 1) for digits in _DIGITS}
         self._attached = {file.sha256 for file in archive.attachments()}
 
     def run(self) -> Examination:
         """Read the archive through. Raises ContainerFault or FileDiffers when a file is not the one listed."""
         large = _size(self.archive) >= _WORKERS_FROM_BYTES
         with ExitStack() as stack:
-            check = stack.enter_context(in_order(check_partition, processes=large))
+            self._lines = stack.enter_context(LineSpool(self._partitions))
+            check = stack.enter_context(in_order(check_spooled, lending=self._lines.descriptor, processes=large))
             stack.enter_context(without_collecting())
-            self._lines = stack.enter_context(Spool(self._partitions))
-            self._positions = stack.enter_context(Spool(self._partitions))
-            self._snapshots = {kind: stack.enter_context(Spool(self._partitions)) for kind in self._kinds_there()}
-            self._numbers = {kind: stack.enter_context(Spool(self._partitions)) for kind in self._snapshots}
             self._across = stack.enter_context(Spool(self._partitions))
             self._frontier = self._read_timeline()
             corrected_from = self._frontier.size + 1
@@ -168,6 +170,7 @@ class Examiner:
             for kind in SNAPSHOT_FILES:
                 self._read_snapshots(kind)
             self._read_attachments()
+            self._lines.write_out()
             for partition, checked in enumerate(check(self._given())):
                 self._take(partition, checked)
             refused = self._check_across()
@@ -188,9 +191,6 @@ class Examiner:
             corrections=self._corrections,
             corrections_count=self._corrections_count,
         )
-
-    def _kinds_there(self) -> list[Kind]:
-        return [kind for kind, file in SNAPSHOT_FILES.items() if self.archive.listed(file).rows]
 
     # The timeline, in order of position
 
@@ -250,23 +250,9 @@ class Examiner:
         return line_fault(TIMELINE, number, line, LineRefused("", "a line in another form", "the canonical line"))
 
     def _spool_lines(self, envelopes: list[Any], numbers: list[int], raw: list[bytes]) -> None:
-        mask = self._partitions - 1
-        lines: dict[int, list[bytes]] = {}
-        positions: dict[int, list[int]] = {}
-        actors = self._actors
-        for parts, number, line in zip(envelopes, numbers, raw, strict=True):
-            partition = int(parts[3], 16) & mask
-            if partition in lines:
-                lines[partition].append(line)
-                positions[partition].append(number)
-            else:
-                lines[partition] = [line]
-                positions[partition] = [number]
-            actor = parts[6]
-            actors[actor] = actors.get(actor, 0) + 1
-        for partition, some in lines.items():
-            self._lines.add(partition, b"\n".join(some) + b"\n")
-            self._positions.add(partition, array("Q", positions[partition]).tobytes())
+        partition = self._partition
+        self._lines.add_lines(TIMELINE_FILE, [partition[parts[3]] for parts in envelopes], numbers, raw)
+        self._actors.update([parts[6] for parts in envelopes])
 
     def _blocks(self, file: str) -> Iterator[bytes]:
         """A file's blocks of lines. Raises LinesBroken where it is not made of lines: what follows cannot be told."""
@@ -286,27 +272,23 @@ class Examiner:
         done = 0
         for block in self._blocks(file):
             raw = block[:-1].split(b"\n")
-            if kind in self._snapshots:
-                self._spool_snapshots(kind, raw, done)
+            self._spool_snapshots(kind, raw, done)
             done += len(raw)
             self._progress(file, done, rows)
         if done != rows:
             raise FileDiffers(file, "rows", f"{done:,}", f"{rows:,}")
 
     def _spool_snapshots(self, kind: Kind, raw: list[bytes], before: int) -> None:
-        mask = self._partitions - 1
-        lines: dict[int, list[bytes]] = {}
-        numbers: dict[int, list[int]] = {}
-        for number, line in enumerate(raw, before + 1):
-            id_ = snapshot_id(line, in_any_layout=self._correcting is not None)
-            if self._leaves_out and id_ in self._leave_out:
-                continue
-            partition = partition_of(id_, mask)
-            lines.setdefault(partition, []).append(line)
-            numbers.setdefault(partition, []).append(number)
-        for partition, some in lines.items():
-            self._snapshots[kind].add(partition, b"\n".join(some) + b"\n")
-            self._numbers[kind].add(partition, array("Q", numbers[partition]).tobytes())
+        numbers: Sequence[int] = range(before + 1, before + 1 + len(raw))
+        if self._correcting is None and not self._leaves_out:
+            partition = self._partition
+            partitions = [partition.get(line[40:43], 0) for line in raw]  # 0 for what is no id: that is refused there
+        else:
+            ids = [snapshot_id(line, in_any_layout=self._correcting is not None) for line in raw]
+            kept = [at for at, id_ in enumerate(ids) if not self._leaves_out or id_ not in self._leave_out]
+            raw, numbers = [raw[at] for at in kept], [numbers[at] for at in kept]
+            partitions = [partition_of(ids[at], self._partitions - 1) for at in kept]
+        self._lines.add_lines(file_of(kind), partitions, numbers, raw)
 
     def _read_attachments(self) -> None:
         for file in self.archive.attachments():
@@ -315,15 +297,10 @@ class Examiner:
 
     # Entities, partition by partition
 
-    def _given(self) -> Iterator[PartitionInput]:
+    def _given(self) -> Iterator[Spooled]:
         for partition in range(self._partitions):
-            yield PartitionInput(
-                self._lines.read(partition),
-                self._positions.read(partition),
-                {
-                    kind: (spool.read(partition), self._numbers[kind].read(partition))
-                    for kind, spool in self._snapshots.items()
-                },
+            yield Spooled(
+                self._lines.places(partition),
                 self._partitions,
                 self._copy_prefix,
                 self._hold,
