@@ -12,6 +12,7 @@ from domain.application import Application
 from domain.events import LineLimits
 from domain.store.database import Database
 from snapshots.container import Limits
+from snapshots.keys import Keys
 
 
 class Installation(NamedTuple):
@@ -21,12 +22,26 @@ class Installation(NamedTuple):
     database: Database
     application: Application
 
+    @property
+    def keys(self) -> Keys:
+        """What archives are signed and judged with."""
+        return keys(self.settings)
+
 
 @contextmanager
 def installation(settings: Settings) -> Iterator[Installation]:
-    """The installation that *settings* describe, its database up and migrated, for the length of the ``with``."""
+    """The installation that *settings* describe, its database up and migrated, for the length of the ``with``.
+
+    The first time, its signing key is made. Raises SetupError leaves.
+    """
+    keys(settings).make_first()
     with database(settings) as dsn, Database(dsn) as opened:
         yield Installation(settings, opened, Application(opened))
+
+
+def keys(settings: Settings) -> Keys:
+    """The keys of the installation that *settings* describe."""
+    return Keys(settings.home / "keys", settings.signing_key)
 
 
 def limits(settings: Settings) -> Limits:

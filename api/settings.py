@@ -38,6 +38,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8017
     backups: Path
+    signing_key: Path | None = None  # None is the one that is made in home
     upload_limit_bytes: int = 256 * MIB
     entry_limit_bytes: int = 2 * GIB  # of one entry of an archive, unpacked
     ratio_limit: int = 200  # unpacked to packed
@@ -208,6 +209,8 @@ def _read(name: str, given: _Given) -> Any:
 def _shown(name: str, value: Any) -> str:
     if name == "database_url":
         return masked(value) if value else "embedded"
+    if name == "signing_key":
+        return str(value) if value else "in the data folder"
     return "" if value is None else str(value)
 
 
@@ -217,7 +220,7 @@ def _text(value: Any) -> str:
     return value.strip()
 
 
-def _folder(value: Any) -> Path:
+def _path(value: Any) -> Path:
     return Path(_text(value)).expanduser().absolute()
 
 
@@ -276,7 +279,7 @@ _SIZE = "a size of at least one byte, such as 1048576 or 1 MiB"
 _COUNT = "a whole number from 1 on"
 
 _KINDS = {
-    "home": _Kind("home", "a folder", _folder),
+    "home": _Kind("home", "a folder", _path),
     "database_url": _Kind(
         "database_url",
         "a libpq address, such as postgresql://user@host/database or host=/run/postgresql dbname=counterfoil",
@@ -286,7 +289,8 @@ _KINDS = {
     "as": _Kind("acting_as", "an e-mail address", _email),
     "host": _Kind("host", "a host name or address", _text),
     "port": _Kind("port", "a port number from 1 to 65535", _port),
-    "backups": _Kind("backups", "a folder", _folder),
+    "backups": _Kind("backups", "a folder", _path),
+    "signing_key": _Kind("signing_key", "a file", _path),
     "upload_limit_bytes": _Kind("upload_limit_bytes", _SIZE, _size),
     "entry_limit_bytes": _Kind("entry_limit_bytes", _SIZE, _size),
     "ratio_limit": _Kind("ratio_limit", _COUNT, _at_least_one),

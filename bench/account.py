@@ -16,8 +16,11 @@ from bench.data import Account, make_account
 from bench.server import Place, new_database
 from domain.application import Application
 from domain.store.database import Database
+from snapshots.signing import KeyRing, Signer, TrustedKey
 
 DOCUMENTS = 125_000
+SIGNER = Signer(b"the signing key of every measure")
+KEYS = KeyRing((TrustedKey(SIGNER.key, "bench", SIGNER.public, is_ours=True),))
 TENANT_TABLES = (
     "accounts", "control_events", "members", "streams", "segments", "attributions", "events", "entities", "series",
     "attachments",

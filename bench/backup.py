@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from bench.account import Large, program
+from bench.account import SIGNER, Large, program
 from bench.server import Place, compare, side
 from snapshots.backup import take_backup
 
@@ -13,7 +13,7 @@ from snapshots.backup import take_backup
 def measure(place: Place, large: Large) -> dict[str, float]:
     """``backup_vs_pg_dump`` and ``archive_size_vs_dump``: how long, and how large, as a multiple of the dump."""
     archive, dump = place.folder / "account.zip", place.folder / "account.dump"
-    ours = side(lambda: take_backup(large.application, large.account.access, large.account.actor, archive))
+    ours = side(lambda: take_backup(large.application, large.account.access, large.account.actor, archive, SIGNER))
     compared = compare(place, ours, side(lambda: take_dump(large, dump)))
     return {
         "backup_vs_pg_dump": compared.ratio,

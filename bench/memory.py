@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.account import large_account
+from bench.account import SIGNER, large_account
 from bench.restore import restore_into_new_account
 from bench.server import Place, new_database
 from domain.accounts import find_access, find_person
@@ -92,7 +92,7 @@ def _run(task: _Task) -> None:
             return
         person = find_person(database, "bench@example.com")
         access = find_access(database, person.id, "bench")
-        take_backup(Application(database), access, Actor.person(person.id, "cli"), Path(task.archive))
+        take_backup(Application(database), access, Actor.person(person.id, "cli"), Path(task.archive), SIGNER)
 
 
 if __name__ == "__main__":

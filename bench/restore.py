@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.account import Large, program
+from bench.account import KEYS, SIGNER, Large, program
 from bench.backup import take_dump
 from bench.data import SETTINGS
 from bench.server import Place, compare, new_database
@@ -25,7 +25,7 @@ from snapshots.restore import Choices, restore_archive
 def measure(place: Place, large: Large) -> dict[str, float]:
     """``restore_vs_pg_restore``: how long, as a multiple of pg_restore."""
     archive, dump = place.folder / "account.zip", place.folder / "account.dump"
-    take_backup(large.application, large.account.access, large.account.actor, archive)
+    take_backup(large.application, large.account.access, large.account.actor, archive, SIGNER)
     take_dump(large, dump)
     compared = compare(place, lambda: _ours(place, archive), lambda: _peer(place, dump))
     return {
@@ -48,7 +48,7 @@ def restore_into_new_account(database: Database, archive: Path) -> None:
     access = open_account(application, "Restored", person, SETTINGS, via="cli")
     with archive.open("rb") as file:
         choices = Choices(from_other_account=True)
-        restore_archive(application, access, Actor.person(person.id, "cli"), file, choices=choices)
+        restore_archive(application, access, Actor.person(person.id, "cli"), file, choices=choices, keys=KEYS)
 
 
 @contextmanager

@@ -11,9 +11,11 @@ from typing import Any, BinaryIO
 import msgspec
 
 from domain.entity import where_and_why
+from domain.errors import ArchiveError
 from domain.events import LineLimits, LineRefused, check_json
+from snapshots.authenticity import Authenticity, Differing, What
 from snapshots.container import Container, Limits, open_container
-from snapshots.errors import FileDiffers, FormatNewer, ManifestRefused
+from snapshots.errors import ArchiveEdited, FileDiffers, FormatNewer, ManifestRefused
 from snapshots.manifest import (
     ATTACHMENTS,
     FORMAT_VERSION,
@@ -26,6 +28,7 @@ from snapshots.manifest import (
     FileListed,
     Manifest,
 )
+from snapshots.signing import MAX_SIGNATURE_BYTES, NO_KEYS, KeyRing
 
 READ_BYTES = 1024 * 1024
 _BYTES_PER_VALUE = 16  # a manifest has one value in 30 bytes; what has far more would be a multiple of it in memory
@@ -38,20 +41,43 @@ class _FormatStated(msgspec.Struct):
 
 
 class Archive:
-    """An open archive. Reading a file checks its size and hash against the manifest by its end, not before."""
+    """An open archive. Reading a file checks its size and hash against the manifest by its end, not before.
 
-    def __init__(self, container: Container, manifest: Manifest, lines: LineLimits) -> None:
+    ``authenticity`` is known from the start and holds to the end: where edits are not accepted, reading a file that is
+    not the one listed ends in an error.
+    """
+
+    def __init__(self, container: Container, manifest: Manifest, authenticity: Authenticity, lines: LineLimits) -> None:
         self.manifest = manifest
+        self.authenticity = authenticity
         self.line_limits = lines
         self._container = container
         self._files = {file.name: file for file in manifest.files}
 
     def listed(self, name: str) -> FileListed:
-        """What the manifest says of a file."""
+        """What the manifest says of a file; of one whose edits were accepted, what it is."""
         return self._files[name]
 
+    def accept_edits(self) -> None:
+        """Read all files for what they are, and take those that are not the ones listed as they are.
+
+        From now on `authenticity` names them. Raises ContainerFault, and FileDiffers for an attachment: its name is its
+        hash.
+        """
+        found = self._measured()
+        for one, measured in found:
+            if one.file.startswith(ATTACHMENTS):
+                raise FileDiffers(one.file, one.what, one.found, one.expected)
+            self._files[one.file] = measured
+        self.authenticity = _edited(self.authenticity, [one for one, _ in found])
+
+    def refuse_edits(self) -> None:
+        """Raises ArchiveEdited for an archive whose manifest is not the one that was signed, naming other files too."""
+        if self.authenticity.verdict == "edited":
+            raise self._refusal()
+
     def chunks(self, name: str) -> Iterator[bytes]:
-        """A file's bytes. Raises ContainerFault, and FileDiffers once it was read whole."""
+        """A file's bytes. Raises ContainerFault, and FileDiffers or ArchiveEdited once it was read whole."""
         listed = self._files[name]
         seen, size = sha256(), 0
         for chunk in self._container.read_chunks(name, READ_BYTES):
@@ -59,9 +85,35 @@ class Archive:
             size += len(chunk)
             yield chunk
         if size != listed.bytes:
-            raise FileDiffers(name, "size", f"{size:,} bytes", f"{listed.bytes:,}")
+            raise self._differs(name, "size", f"{size:,} bytes", f"{listed.bytes:,}")
         if seen.hexdigest() != listed.sha256:
-            raise FileDiffers(name, "SHA-256", seen.hexdigest(), listed.sha256)
+            raise self._differs(name, "SHA-256", seen.hexdigest(), listed.sha256)
+
+    def _differs(self, name: str, what: What, found: str, expected: str) -> ArchiveError:
+        if self.authenticity.verdict == "unsigned":
+            return FileDiffers(name, what, found, expected)
+        return self._refusal()
+
+    def _refusal(self) -> ArchiveEdited:
+        """All that differs: what was read already is read again, so that each file is named."""
+        edited = _edited(self.authenticity, [one for one, _ in self._measured()])
+        assert edited.key_name is not None, "a key that is believed has a name"
+        return ArchiveEdited(edited.key_name, edited.differing)
+
+    def _measured(self) -> list[tuple[Differing, FileListed]]:
+        """The files that are not those listed: how each differs, and what it is."""
+        found = []
+        for name, listed in self._files.items():
+            seen, size, rows = sha256(), 0, 0
+            for chunk in self._container.read_chunks(name, READ_BYTES):
+                seen.update(chunk)
+                size += len(chunk)
+                rows += chunk.count(b"\n")
+            if (size, seen.hexdigest()) != (listed.bytes, listed.sha256):
+                rows_there = None if listed.rows is None else rows
+                measured = FileListed(name=name, rows=rows_there, bytes=size, sha256=seen.hexdigest())
+                found.append((_how(measured, listed), measured))
+        return found
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """A file's whole lines, in blocks of about a megabyte, each line ended by a line feed.
@@ -87,18 +139,44 @@ class Archive:
         return [file for file in self.manifest.files if file.name.startswith(ATTACHMENTS)]
 
 
-def open_archive(file: BinaryIO, limits: Limits) -> Archive:
-    """The archive in *file*, its container and manifest sound. Raises ContainerFault, ManifestRefused, FormatNewer.
+def open_archive(file: BinaryIO, limits: Limits, keys: KeyRing = NO_KEYS, *, accept_edits: bool = False) -> Archive:
+    """The archive in *file*, its container and manifest sound, and its signature judged by *keys*.
 
-    Work on a private copy, or a file that nobody changes meanwhile: it is read several times from this descriptor.
+    With *accept_edits* all files are read once more, to know which were edited. Work on a private copy, or a file that
+    nobody changes meanwhile: it is read several times from this descriptor. Raises ContainerFault, ManifestRefused,
+    FormatNewer, SignatureRefused, and without *accept_edits* ArchiveEdited.
     """
     container = open_container(file, limits)
     names = set(container.names())
     if MANIFEST not in names:
         raise ManifestRefused("", "no such file in the archive", "one manifest.json")
-    manifest = read_manifest(container.read(MANIFEST, limits.max_manifest_bytes), limits)
+    raw = container.read(MANIFEST, limits.max_manifest_bytes)
+    manifest = read_manifest(raw, limits)
     _check_files(manifest, names - {MANIFEST, SIGNATURE})
-    return Archive(container, manifest, limits.lines)
+    signature = container.read(SIGNATURE, MAX_SIGNATURE_BYTES) if SIGNATURE in names else None
+    archive = Archive(container, manifest, keys.judge(raw, signature, manifest.taken_at), limits.lines)
+    if accept_edits:
+        archive.accept_edits()
+    else:
+        archive.refuse_edits()
+    return archive
+
+
+def _edited(known: Authenticity, found: list[Differing]) -> Authenticity:
+    """What is *known*, and that files were *found* to differ: what was signed is *edited* then."""
+    if not found:
+        return known
+    differing = (*known.differing, *found)
+    if known.verdict == "unsigned":
+        return msgspec.structs.replace(known, differing=differing)
+    reason = f"not as they were signed: {', '.join(one.file for one in differing)}"
+    return msgspec.structs.replace(known, verdict="edited", reason=reason, differing=differing)
+
+
+def _how(measured: FileListed, listed: FileListed) -> Differing:
+    if measured.bytes != listed.bytes:
+        return Differing(file=listed.name, what="size", found=f"{measured.bytes:,} bytes", expected=f"{listed.bytes:,}")
+    return Differing(file=listed.name, what="SHA-256", found=measured.sha256, expected=listed.sha256)
 
 
 def read_manifest(raw: bytes, limits: Limits) -> Manifest:

@@ -45,6 +45,7 @@ from snapshots.manifest import (
     MANIFEST,
     README,
     SCHEMAS,
+    SIGNATURE,
     SNAPSHOT_FILES,
     TIMELINE,
     AccountNamed,
@@ -61,6 +62,7 @@ from snapshots.manifest import (
 from snapshots.progress import Progress, no_progress
 from snapshots.readme import readme
 from snapshots.schemas import schemas
+from snapshots.signing import Signer
 
 SQL = statements("snapshots", "backup.sql")
 SNAPSHOTS_A_BLOCK = 1_000
@@ -113,6 +115,7 @@ def take_backup(
     access: Access,
     actor: Actor,
     target: Path,
+    signer: Signer,
     *,
     stream: int | None = None,
     as_of: Position | datetime | None = None,
@@ -120,15 +123,15 @@ def take_backup(
 ) -> Backup:
     """Write an archive of the account to *target*, replacing a file of that name only once the new one is whole.
 
-    Of the live stream, or of *stream*, live or retired, as it is or as it was *as_of* a position or time. *progress* is
-    told phase, rows done and rows in all. Raises ArchiveNotWritten or StoreError leaves; then *target* is as it was,
-    and the account's control stream says that the backup failed. Raises BackupNotRecorded when the archive is whole and
-    only that could not be said.
+    Of the live stream, or of *stream*, live or retired, as it is or as it was *as_of* a position or time. *signer*
+    vouches for it. *progress* is told phase, rows done and rows in all. Raises ArchiveNotWritten or StoreError leaves;
+    then *target* is as it was, and the account's control stream says that the backup failed. Raises BackupNotRecorded
+    when the archive is whole and only that could not be said.
     """
     try:
         with _appearing_whole(target) as file:
             taken = write_archive(
-                application, access.account, actor, file, stream=stream, as_of=as_of, progress=progress
+                application, access.account, actor, file, signer, stream=stream, as_of=as_of, progress=progress
             )
             size, sha256 = file.tell(), file.hexdigest()
     except OSError as wrong:
@@ -222,12 +225,13 @@ def write_archive(
     account: AccountId,
     actor: Actor,
     out: HashedFile,
+    signer: Signer,
     *,
     stream: int | None = None,
     as_of: Position | datetime | None = None,
     progress: Progress = no_progress,
 ) -> Manifest:
-    """Write an archive of the account's live stream, or of *stream*, to *out*, forward only. Its manifest.
+    """Write an archive of the account's live stream, or of *stream*, to *out*, forward only, signed. Its manifest.
 
     As it is now, or as it was *as_of* a position or time. Raises what ``projections.moments.resolve`` does.
     """
@@ -248,7 +252,9 @@ def write_archive(
         files.append(_write_timeline(container, source, progress))
         files += _write_attachments(container, source)
         manifest = _manifest(source, actor, taken_at, as_of, totaller.totals(), files)
-        container.add(MANIFEST, encode(manifest))
+        raw = encode(manifest)
+        container.add(MANIFEST, raw)
+        container.add(SIGNATURE, signer.sign(raw))
     return manifest
 
 

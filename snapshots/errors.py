@@ -3,7 +3,7 @@
 ::
 
     ArchiveError
-    ├── ManifestRefused, FormatNewer, FileDiffers, ArchiveNotWritten    what an archive says of itself
+    ├── ManifestRefused, FormatNewer, FileDiffers, ArchiveEdited, SignatureRefused   what an archive says of itself
     └── ContainerFault              the ZIP itself: refused before anything in it is believed
         ├── NotAZip, EmptyArchive, EndRecordMissing, TrailingBytes, CommentPresent, SeveralDisks, FileCutShort
         ├── ArchiveTooLarge, TooManyEntries, EntryTooLarge, UnpacksTooLarge, RatioTooHigh      (a limit)
@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from domain.errors import ArchiveError
+from snapshots.authenticity import Differing
+
+_MOST_NAMED = 20  # files, in a sentence
 
 
 @dataclass(eq=False, kw_only=True)
@@ -308,6 +311,7 @@ class FileDiffers(ArchiveError):
     """A file of the archive is not the one that the manifest lists."""
 
     code: ClassVar[str] = "archive.file-differs"
+    hint = "if it was edited on purpose, say so with --accept-edits (accept_edits)"
     file: str
     what: str
     found: str
@@ -315,3 +319,23 @@ class FileDiffers(ArchiveError):
 
     def __str__(self) -> str:
         return f"{self.file}: {self.what} {self.found}; the manifest says {self.expected}"
+
+
+@dataclass(eq=False)
+class ArchiveEdited(ArchiveError):
+    """Files of the archive are not those that were signed: they were edited since, or are damaged."""
+
+    code: ClassVar[str] = "archive.edited"
+    hint = "if they were edited on purpose, say so with --accept-edits (accept_edits)"
+    signed_by: str
+    files: tuple[Differing, ...]
+
+    @property
+    def file(self) -> str:
+        """The first of the files."""
+        return self.files[0].file
+
+    def __str__(self) -> str:
+        named = "; ".join(map(str, self.files[:_MOST_NAMED]))
+        more = f"; and {len(self.files) - _MOST_NAMED:,} more" if len(self.files) > _MOST_NAMED else ""
+        return f"edited since {self.signed_by} signed it: {named}{more}"

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from domain.parties import Value
 from projections.control_totals import ControlTotals
 from snapshots.archive import open_archive
+from snapshots.authenticity import Authenticity
 from snapshots.container import Limits
 from snapshots.examination import Examiner
 from snapshots.faults import Fault
 from snapshots.manifest import FileListed, PersonNamed, Segment, TreeHead
 from snapshots.progress import Progress, no_progress
+from snapshots.signing import NO_KEYS, KeyRing
 
 
 class Inspection(Value, frozen=True, kw_only=True):
-    """What an archive says of itself and what was found in it; ``is_sound`` when nothing is wrong."""
+    """What an archive says of itself and what was found in it; ``is_sound`` when nothing is wrong.
+
+    An archive with files that are not those listed is not: whoever edited them must say so when it is restored.
+    """
 
     is_sound: bool
-    authenticity: Literal["authentic", "edited", "unsigned"]
+    authenticity: Authenticity
     format_version: int
     product_version: str
     archive: str
@@ -41,20 +46,21 @@ class Inspection(Value, frozen=True, kw_only=True):
 def inspect_archive(
     file: BinaryIO,
     limits: Limits = Limits(),  # noqa: B008 - immutable
+    keys: KeyRing = NO_KEYS,
     *,
     progress: Progress = no_progress,
 ) -> Inspection:
-    """Read the archive in *file* through and check all of it. Writes nothing, and needs no database.
+    """Read the archive in *file* through and check all of it; *keys* judge whose it is. Needs no database.
 
-    Raises ArchiveError leaves when it is no archive, or a file of it is not the one listed; what is wrong with single
-    records is in the result.
+    Raises ArchiveError leaves when it is no archive; which files are not those listed, and what is wrong with single
+    records, is in the result.
     """
-    archive = open_archive(file, limits)
+    archive = open_archive(file, limits, keys, accept_edits=True)
     found = Examiner(archive, progress=progress).run()
     manifest = archive.manifest
     return Inspection(
-        is_sound=found.faults.count == 0,
-        authenticity="unsigned",
+        is_sound=found.faults.count == 0 and not archive.authenticity.differing,
+        authenticity=archive.authenticity,
         format_version=manifest.format_version,
         product_version=manifest.product_version,
         archive=manifest.archive,
@@ -80,8 +86,10 @@ def readable(inspection: Inspection) -> str:
     lines = [
         (
             f"Archive {inspection.archive} of “{inspection.account_name}”, taken {inspection.taken_at}"
-            f" by {inspection.taken_by}, format version {inspection.format_version}, {inspection.authenticity}."
+            f" by {inspection.taken_by}, format version {inspection.format_version}."
         ),
+        f"Authenticity: {inspection.authenticity}.",
+        *(f"  {one}" for one in inspection.authenticity.differing),
         f"Tree head: {inspection.tree_head.size:,} events, root {inspection.tree_head.root}.",
         f"{'file':<36}{'rows':>10}{'bytes':>14}  sha256",
     ]
@@ -94,6 +102,8 @@ def readable(inspection: Inspection) -> str:
     lines += [f"Receivables {total.currency}: {total.amount}" for total in inspection.control_totals.receivables]
     if inspection.is_sound:
         lines.append("Sound: every hash, line, snapshot, reference and total was checked.")
+    elif not inspection.faults_count:
+        lines.append("EDITED: every line, snapshot and reference was checked; restoring needs --accept-edits.")
     else:
         lines.append(f"FAULTY: {inspection.faults_count:,} faults:")
         lines += [f"  {fault}" for fault in inspection.faults[:40]]

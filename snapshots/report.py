@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from domain.parties import Value
 from projections.control_totals import ControlTotals, Difference
+from snapshots.authenticity import Authenticity
 from snapshots.faults import Fault
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     account: str
     mode: Mode
     errors: OnErrors
-    authenticity: Literal["authentic", "edited", "unsigned"] = "unsigned"
+    authenticity: Authenticity
     live_stream: int | None = None
     retired_stream: int | None = None
     events: int = 0
@@ -190,9 +191,11 @@ def readable(report: RestoreReport) -> str:
     lines = [
         f"{_OUTCOMES[report.outcome]}.",
         (
-            f"Archive {report.archive} of “{report.source_account}”, taken {report.taken_at}, {report.authenticity};"
+            f"Archive {report.archive} of “{report.source_account}”, taken {report.taken_at};"
             f" into {report.account}, mode {report.mode}, with errors {report.errors}."
         ),
+        f"Authenticity: {report.authenticity}.",
+        *(f"  {one}" for one in report.authenticity.differing),
     ]
     if report.from_other_account:
         lines.append(f"The archive is of another account, {report.source_account_id}.")

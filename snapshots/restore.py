@@ -39,6 +39,7 @@ from snapshots.faults import Fault, Faults
 from snapshots.manifest import ATTACHMENTS, Manifest
 from snapshots.progress import Progress, no_progress
 from snapshots.report import MOST_LISTED, Mode, OnErrors, RestoreReport, Subscriptions
+from snapshots.signing import NO_KEYS, KeyRing
 from snapshots.spool import Spool
 from snapshots.swap import Fresh, Live, MovedOn, insert_segment, read_live, swap
 
@@ -88,6 +89,7 @@ class Choices(NamedTuple):
     ``from_other_account``: the archive may be of another account than the one that it is restored into.
     ``subscriptions``: ``moved`` where this account replaces the one that the archive is of, which lifts the hold on
     those whose next date has passed.
+    ``accept_edits``: files of it that are not those that were signed or listed are taken for what they are.
     """
 
     mode: Mode = "overwrite"
@@ -96,6 +98,7 @@ class Choices(NamedTuple):
     change_closed_periods: bool = False
     from_other_account: bool = False
     subscriptions: Subscriptions = "hold"
+    accept_edits: bool = False
 
 
 def restore_archive(
@@ -106,13 +109,14 @@ def restore_archive(
     *,
     choices: Choices = Choices(),  # noqa: B008 - immutable
     limits: Limits = Limits(),  # noqa: B008 - immutable
+    keys: KeyRing = NO_KEYS,
     progress: Progress = no_progress,
 ) -> RestoreReport:
     """Restore the archive in *file* into the account of *access*, or rehearse it. What was, or would be, done.
 
-    *actor* is the restoring person. Raises ArchiveError leaves for a file that is no sound archive, Refused leaves with
-    the report, RoleLacking, AccountClosed, DatabaseUnavailable, NoRoom; then the account is as it was, which its
-    control stream records unless it was a rehearsal.
+    *actor* is the restoring person; *keys* judge whether the archive is authentic. Raises ArchiveError leaves for a
+    file that is no sound archive, Refused leaves with the report, RoleLacking, AccountClosed, DatabaseUnavailable,
+    NoRoom; then the account is as it was, which its control stream records unless it was a rehearsal.
     """
     require_administrator(access, "restoring")
     if access.control.closed:
@@ -120,7 +124,7 @@ def restore_archive(
     if choices.change_closed_periods:
         require_owner(access)
     try:
-        archive = open_archive(file, limits)
+        archive = open_archive(file, limits, keys, accept_edits=choices.accept_edits)
     except ArchiveError as wrong:
         if not choices.dry_run:
             _record_failure(application, access, actor, "unknown", wrong)
@@ -437,6 +441,7 @@ class _Restore:
             account=self._access.slug,
             mode=self._choices.mode,
             errors=self._choices.errors,
+            authenticity=self._archive.authenticity,
             events=found.frontier.size,
             root=found.frontier.root().hex(),
             changes=comparison.changes(),
@@ -494,7 +499,7 @@ class _Restore:
                 connection.execute(SQL["carry_attributions"], key)
                 connection.execute(SQL["carry_came_back"], key)
             if fresh.events:  # an empty archive brings no positions
-                whole = (first, came_by, archive, report.authenticity)
+                whole = (first, came_by, archive, report.authenticity.verdict)
                 insert_segment(
                     connection,
                     account,

@@ -40,7 +40,14 @@ def backup(
         name = f"{access.slug}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.zip"
         target = output or who.installation.settings.backups / access.account / name
         taken = take_backup(
-            who.installation.application, access, who.actor, target, stream=stream, as_of=moment, progress=report
+            who.installation.application,
+            access,
+            who.actor,
+            target,
+            who.installation.keys.signer(),
+            stream=stream,
+            as_of=moment,
+            progress=report,
         )
     entities = sum(taken.counts.values())
     text = (

@@ -141,14 +141,16 @@ def _show_main_job(opened: Installation, owner: Person, access: Access) -> _Outc
     target = opened.settings.backups / access.account / f"{access.slug}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.zip"
     before = read_content(opened.database, access.account)
     with progress("backup") as report:
-        backup = take_backup(opened.application, access, actor, target, progress=report)
+        backup = take_backup(opened.application, access, actor, target, opened.keys.signer(), progress=report)
     show(f"Backed up {before.events:,} events to {backup.path} ({backup.size_bytes:,} bytes).", None, as_json=False)
     done = _change_things(opened, access, actor)
     changed = read_content(opened.database, access.account)
     show(f"Then somebody {done}.", None, as_json=False)
     with target.open("rb") as file, progress("restore") as report:
         choices = Choices(change_closed_periods=True)
-        restored = restore_archive(opened.application, access, actor, file, choices=choices, progress=report)
+        restored = restore_archive(
+            opened.application, access, actor, file, choices=choices, keys=opened.keys.ring(), progress=report
+        )
     shown = _Shown(before, changed, read_content(opened.database, access.account))
     show(_comparison(shown), None, as_json=False)
     show(_people(restored), None, as_json=False)

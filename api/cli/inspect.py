@@ -17,12 +17,13 @@ def inspect(file: File, as_json: Json = False) -> None:
 
     Example: counterfoil inspect acme.zip
     """
-    from api.bootstrap import limits
+    from api.bootstrap import keys, limits
     from api.cli.session import settings
     from snapshots.inspection import inspect_archive, readable
 
+    in_force = settings()
     with file.open("rb") as opened, progress("inspect") as report:
-        found = inspect_archive(opened, limits(settings()), progress=report)
+        found = inspect_archive(opened, limits(in_force), keys(in_force).ring(), progress=report)
     show(readable(found), found, as_json=as_json)
     if not found.is_sound:
         raise typer.Exit(1)

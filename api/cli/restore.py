@@ -35,6 +35,9 @@ def restore(
         str,
         typer.Option(help="hold: those whose date has passed wait to be resumed; moved: this account replaces theirs."),
     ] = "hold",
+    accept_edits: Annotated[
+        bool, typer.Option("--accept-edits", help="Also take files that were edited after the archive was signed.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     email: As = None,
     as_json: Json = False,
@@ -61,6 +64,7 @@ def restore(
         change_closed_periods=change_closed_periods,
         from_other_account=from_other_account,
         subscriptions=subscriptions,  # type: ignore[arg-type]
+        accept_edits=accept_edits,
     )
     with session(email) as who, file.open("rb") as opened:
         access = who.access(into)
@@ -75,6 +79,7 @@ def restore(
                     opened,
                     choices=chosen,
                     limits=limits(who.installation.settings),
+                    keys=who.installation.keys.ring(),
                     progress=report,
                 )
 

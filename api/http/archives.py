@@ -10,7 +10,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.bootstrap import limits
+from api.bootstrap import keys, limits
 from api.http import files, replies
 from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_type
 from api.http.caller import Inside
@@ -45,9 +45,9 @@ class RestoreFields(Value, frozen=True, kw_only=True):
     """How to restore: ``overwrite`` or ``add``; on faulty records ``abort`` or ``skip``; ``dry_run`` changes nothing.
 
     ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner.
-    ``from_other_account`` takes an archive of another account than this one.
-    ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner. ``subscriptions``:
-    ``hold`` those whose next date has passed, or ``moved`` where this account replaces the archive's.
+    ``from_other_account`` takes an archive of another account than this one. ``accept_edits`` takes files that were
+    edited after the archive was signed. ``subscriptions``: ``hold`` those whose next date has passed, or ``moved``
+    where this account replaces the archive's.
     """
 
     mode: Mode = "overwrite"
@@ -56,6 +56,7 @@ class RestoreFields(Value, frozen=True, kw_only=True):
     change_closed_periods: bool = False
     from_other_account: bool = False
     subscriptions: Subscriptions = "hold"
+    accept_edits: bool = False
 
 
 @backups.post(
@@ -69,7 +70,10 @@ def take(asking: Inside, fields: OptionalFields) -> Response:
     wanted = converted(fields, BackupFields)
     as_of = None if wanted.as_of is None else read_moment(wanted.as_of)
     target = files.backup_path(asking.settings, asking.access, asking.application.clock())
-    taken = take_backup(asking.application, asking.access, asking.actor, target, stream=wanted.stream, as_of=as_of)
+    signer = keys(asking.settings).signer()
+    taken = take_backup(
+        asking.application, asking.access, asking.actor, target, signer, stream=wanted.stream, as_of=as_of
+    )
     known = files.backups(asking.application, asking.settings, asking.access.account)
     listed = next(one for one in known if one.archive == taken.archive)
     location = f"/v1/accounts/{asking.access.account}/backups/{taken.archive}"
@@ -126,7 +130,7 @@ def forget(asking: Inside, archive: str) -> Response:
 def inspection(asking: Inside, archive: str) -> Response:
     """What the archive says of itself, and each fault that was found in it."""
     with files.upload_path(asking.settings, asking.access.account, archive).open("rb") as file:
-        return replies.json(inspect_archive(file, limits(asking.settings)))
+        return replies.json(inspect_archive(file, limits(asking.settings), keys(asking.settings).ring()))
 
 
 @archives.post(
@@ -152,6 +156,12 @@ def _restore(asking: Inside, file: BinaryIO, fields: OptionalFields) -> Response
     given = converted(fields, RestoreFields)
     choices = Choices(**msgspec.structs.asdict(given))
     report = restore_archive(
-        asking.application, asking.access, asking.actor, file, choices=choices, limits=limits(asking.settings)
+        asking.application,
+        asking.access,
+        asking.actor,
+        file,
+        choices=choices,
+        limits=limits(asking.settings),
+        keys=keys(asking.settings).ring(),
     )
     return replies.json(report)

@@ -24,6 +24,7 @@ from domain.control import SettingsFields
 from domain.kinds import Kind
 from snapshots.backup import take_backup
 from snapshots.content import read_content
+from tests.fixtures.archives import SIGNER
 from tests.ubl_documents import invoice
 
 ME = "an@example.com"
@@ -45,7 +46,7 @@ def environment(empty_database: str, tmp_path: Path) -> dict[str, str]:
         owner = ensure_person(opened.database, ME, "Añ\nOpened: all\x1b[2J", at=opened.application.clock())
         settings = SettingsFields(country="BE", currency="EUR", language="nl", time_zone="Europe/Brussels")
         access = open_account(opened.application, "Acme BV", owner, settings, via="cli")
-        take_backup(opened.application, access, Actor.person(owner.id, "cli"), tmp_path / "acme.zip")
+        take_backup(opened.application, access, Actor.person(owner.id, "cli"), tmp_path / "acme.zip", SIGNER)
     return kept | own
 
 

@@ -20,7 +20,7 @@ from domain.kinds import Kind
 from domain.store.database import Database
 from snapshots.backup import BackupNotRecorded, take_backup
 from tests.fixtures.accounts import OpenAccount, OpenedAccount
-from tests.fixtures.archives import Edited
+from tests.fixtures.archives import SIGNER, Edited
 from tests.fixtures.wire import Lost, Wire, wire_to
 from tests.integration.restoring import Books, is_sound
 
@@ -129,7 +129,7 @@ def test_a_backup_whose_wire_breaks_leaves_no_file_or_a_whole_one(
         is_whole = True
         with far(opened, wire) as there, wire.broken(breaks_at, lost):
             try:
-                take_backup(there.application, there.access, there.actor, target)
+                take_backup(there.application, there.access, there.actor, target, SIGNER)
             except CounterfoilError as wrong:
                 is_whole = isinstance(wrong, BackupNotRecorded)
 

@@ -27,7 +27,7 @@ from snapshots.backup import take_backup
 from snapshots.building import sweep_abandoned
 from snapshots.restore import restore_archive
 from tests.fixtures.accounts import OpenAccount
-from tests.fixtures.archives import Edited
+from tests.fixtures.archives import SIGNER, Edited
 from tests.integration.restoring import Books, is_sound
 
 MOST_STEPS = 400
@@ -136,7 +136,7 @@ def test_a_backup_that_fails_at_any_statement_leaves_no_file(
         faults = Faults(fails_at, for_good=False)
         with failing(monkeypatch, faults):
             try:
-                take_backup(books.application, books.access, books.actor, target)
+                take_backup(books.application, books.access, books.actor, target, SIGNER)
             except (CounterfoilError, psycopg.Error):
                 # Where only the record of it failed, the file is whole and stays.
                 assert [file.name for file in tmp_path.iterdir()] in ([], ["a.zip"])
@@ -180,7 +180,7 @@ def test_a_backup_that_fails_at_any_file_operation_leaves_the_older_file(
         with monkeypatch.context() as patch:
             _break(patch, operation, step)
             try:
-                take_backup(books.application, books.access, books.actor, target)
+                take_backup(books.application, books.access, books.actor, target, SIGNER)
             except CounterfoilError as wrong:
                 codes.add(wrong.code)
         if not failed:

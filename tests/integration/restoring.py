@@ -18,6 +18,7 @@ from snapshots.backup import take_backup
 from snapshots.report import RestoreReport
 from snapshots.restore import Choices, restore_archive
 from tests.fixtures.accounts import OpenedAccount
+from tests.fixtures.archives import KEYS, SIGNER
 
 TENANT_TABLES = ("streams", "segments", "attributions", "events", "entities", "series", "attachments")
 LINE = {
@@ -81,14 +82,16 @@ class Books:
 
     def backup(self, folder: Path) -> bytes:
         """The bytes of a fresh archive."""
-        taken = take_backup(self.application, self.access, self.actor, folder / f"{self.access.account}.zip")
+        taken = take_backup(self.application, self.access, self.actor, folder / f"{self.access.account}.zip", SIGNER)
         return taken.path.read_bytes()
 
     def restore(self, archive: bytes | BinaryIO, **choices: Any) -> RestoreReport:
         """The report of a restore into this account, of whichever account the archive is."""
         choices = {"from_other_account": True, **choices}
         with as_file(archive if isinstance(archive, bytes) else archive.read()) as opened:
-            return restore_archive(self.application, self.access, self.actor, opened, choices=Choices(**choices))
+            return restore_archive(
+                self.application, self.access, self.actor, opened, choices=Choices(**choices), keys=KEYS
+            )
 
     def rows(self) -> dict[str, list[Any]]:
         """All rows of the account but its own history and streams that were abandoned."""

@@ -26,7 +26,7 @@ from domain.work import TooMuchAtOnce, Work
 from snapshots.backup import ArchiveNotWritten, take_backup
 from snapshots.inspection import inspect_archive
 from tests.fixtures.accounts import OpenAccount
-from tests.fixtures.archives import Edited
+from tests.fixtures.archives import SIGNER, Edited
 from tests.integration.restoring import LINE, Books, as_file
 
 ODD = (
@@ -155,7 +155,10 @@ def test_other_tools_read_an_archive_and_find_what_the_manifest_says(books: Book
         assert opened.testzip() is None
         opened.extractall(tmp_path / "out")
         manifest = json.loads(opened.read("manifest.json"))
-        assert {file["name"] for file in manifest["files"]} == set(opened.namelist()) - {"manifest.json"}
+        assert {file["name"] for file in manifest["files"]} == set(opened.namelist()) - {
+            "manifest.json",
+            "manifest.sig",
+        }
 
     for file in manifest["files"]:
         held = (tmp_path / "out" / file["name"]).read_bytes()
@@ -193,7 +196,7 @@ def test_a_file_that_the_account_never_got_does_not_spoil_the_next_archive(
 def test_a_backup_says_where_the_archive_is_and_the_account_remembers_it(books: Books, tmp_path: Path) -> None:
     books.customer()
 
-    taken = take_backup(books.application, books.access, books.actor, tmp_path / "a.zip")
+    taken = take_backup(books.application, books.access, books.actor, tmp_path / "a.zip", SIGNER)
 
     held = taken.path.read_bytes()
     assert (taken.size_bytes, taken.sha256) == (len(held), hashlib.sha256(held).hexdigest())
@@ -225,7 +228,7 @@ def test_a_full_disk_leaves_the_older_file_and_nothing_else(books: Books, tmp_pa
     resource.setrlimit(resource.RLIMIT_FSIZE, (2048, before[1]))
     try:
         with pytest.raises(ArchiveNotWritten, match="too large"):
-            take_backup(books.application, books.access, books.actor, target)
+            take_backup(books.application, books.access, books.actor, target, SIGNER)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
@@ -247,7 +250,7 @@ def test_writers_are_not_kept_waiting_by_a_backup(books: Books, tmp_path: Path) 
             thread.start()
             thread.join()
 
-    taken = take_backup(books.application, books.access, books.actor, tmp_path / "a.zip", progress=progress)
+    taken = take_backup(books.application, books.access, books.actor, tmp_path / "a.zip", SIGNER, progress=progress)
 
     assert taken.position == 1
     assert books.state(Kind.INVOICE, written[0]).number
@@ -258,7 +261,7 @@ def test_a_folder_that_takes_no_file_is_named(books: Books, tmp_path: Path) -> N
     (tmp_path / "folder").write_text("a file where a folder should be")
 
     with pytest.raises(ArchiveNotWritten, match="folder"):
-        take_backup(books.application, books.access, books.actor, tmp_path / "folder" / "a.zip")
+        take_backup(books.application, books.access, books.actor, tmp_path / "folder" / "a.zip", SIGNER)
 
 
 def test_what_no_archive_could_hold_is_refused_when_it_is_recorded(fresh_account: OpenAccount) -> None:

@@ -20,6 +20,7 @@ from projections.moments import MomentAhead, Position
 from snapshots.backup import take_backup
 from snapshots.inspection import inspect_archive
 from tests.fixtures.accounts import OpenAccount
+from tests.fixtures.archives import SIGNER
 from tests.histories import History, histories, play
 from tests.integration.restoring import Books, as_file, is_sound
 
@@ -41,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def archived(books: Books, folder: Path, **which: Any) -> bytes:
     """The bytes of an archive of *which* moment."""
     target = folder / "a.zip"
-    return take_backup(books.application, books.access, books.actor, target, **which).path.read_bytes()
+    return take_backup(books.application, books.access, books.actor, target, SIGNER, **which).path.read_bytes()
 
 
 def content(archive: bytes) -> dict[str, bytes]:

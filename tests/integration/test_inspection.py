@@ -13,7 +13,7 @@ from snapshots.inspection import Inspection, inspect_archive, readable
 from snapshots.manifest import TIMELINE
 from snapshots.restore import Refused
 from tests.fixtures.accounts import OpenAccount
-from tests.fixtures.archives import Edited
+from tests.fixtures.archives import KEYS, Edited
 from tests.forged_zip import Member, forge
 from tests.integration.restoring import Books, as_file
 
@@ -26,7 +26,7 @@ def books(fresh_account: OpenAccount) -> Books:
 
 
 def inspected(archive: Edited) -> Inspection:
-    return inspect_archive(as_file(archive.zipped().read()))
+    return inspect_archive(as_file(archive.zipped().read()), keys=KEYS)
 
 
 def test_a_sound_archive_says_what_is_in_it(books: Books, tmp_path: Path) -> None:

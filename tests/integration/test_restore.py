@@ -22,7 +22,7 @@ from projections.timeline import Filter, read_timeline
 from snapshots import swap
 from snapshots.restore import BooksClosedThen, ChangedMeanwhile, Refused
 from tests.fixtures.accounts import OpenAccount, OpenedAccount
-from tests.fixtures.archives import Edited
+from tests.fixtures.archives import SIGNER, Edited
 from tests.integration.restoring import LINE, Books, is_sound
 
 
@@ -334,7 +334,7 @@ def test_a_backup_that_cannot_be_written_leaves_nothing_under_its_name(books: Bo
     (tmp_path / "folder").write_text("a file where a folder should be")
 
     with pytest.raises(CounterfoilError) as failed:
-        take_backup(books.application, books.access, books.actor, tmp_path / "folder" / "a.zip")
+        take_backup(books.application, books.access, books.actor, tmp_path / "folder" / "a.zip", SIGNER)
 
     assert failed.value.code == "archive.not-written"
     assert [file.name for file in tmp_path.iterdir()] == ["folder"]

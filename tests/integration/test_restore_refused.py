@@ -331,7 +331,7 @@ UNSOUND = [
     (last_line_unended, "archive.lines-broken"),
     (missing_file, "archive.manifest"),
     (unlisted_file, "archive.manifest"),
-    (other_hash, "archive.file-differs"),
+    (other_hash, "archive.edited"),
     (newer_format, "archive.format-newer"),
     (no_format, "archive.manifest"),
     (unknown_key, "archive.manifest"),

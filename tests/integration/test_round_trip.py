@@ -23,6 +23,7 @@ from snapshots.backup import Backup, take_backup
 from snapshots.manifest import SNAPSHOT_FILES
 from snapshots.restore import Choices, restore_archive
 from tests.fixtures.accounts import OpenAccount, OpenedAccount
+from tests.fixtures.archives import KEYS, SIGNER
 from tests.histories import History, Played, histories, play
 
 pytestmark = pytest.mark.slow
@@ -41,7 +42,7 @@ def actor(opened: OpenedAccount) -> Actor:
 
 
 def backed_up(opened: OpenedAccount, target: Path) -> Backup:
-    return take_backup(opened.application, opened.access, actor(opened), target)
+    return take_backup(opened.application, opened.access, actor(opened), target, SIGNER)
 
 
 def lived(fresh_account: OpenAccount, history: History) -> tuple[OpenedAccount, Played]:
@@ -134,7 +135,7 @@ def test_a_backup_of_a_restored_account_is_the_backup_it_was_restored_from(
     play(opened.application, opened.access, later)
 
     with (folder / "before.zip").open("rb") as file:
-        restore_archive(opened.application, opened.access, actor(opened), file)
+        restore_archive(opened.application, opened.access, actor(opened), file, keys=KEYS)
     after = backed_up(opened, folder / "after.zip")
 
     assert (after.position, after.root) == (before.position, before.root)
@@ -153,7 +154,7 @@ def test_an_account_restored_into_another_is_the_same_there(
 
     with (folder / "source.zip").open("rb") as file:
         choices = Choices(from_other_account=True)
-        restore_archive(other.application, other.access, actor(other), file, choices=choices)
+        restore_archive(other.application, other.access, actor(other), file, choices=choices, keys=KEYS)
     after = backed_up(other, folder / "target.zip")
 
     assert (after.position, after.root) == (before.position, before.root)
