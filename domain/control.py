@@ -141,10 +141,25 @@ class NotificationsChanged(Value, frozen=True, kw_only=True):
 
 
 class NumbersGiven(Value, frozen=True, kw_only=True):
-    """The highest number per series that a stream gave out when it was retired: ``<kind>/<series>`` → number."""
+    """The highest number per series that a stream gave out when it was retired: ``<kind>/<series>`` → number.
+
+    ``missing`` are those, the first of them, that documents of that stream alone bear: what a gap is explained by.
+    """
 
     stream: int
     highest: dict[str, int]
+    missing: dict[str, tuple[str, ...]] = {}
+
+
+class NumbersReused(Value, frozen=True, kw_only=True):
+    """Numbers of a stream that was retired are given out again, per series from the lowest on.
+
+    ``numbers`` are those, the first of them, that other documents of the retired stream bear.
+    """
+
+    stream: int
+    lowest: dict[str, int]
+    numbers: dict[str, tuple[str, ...]]
 
 
 class CustomFieldDefined(CustomField, frozen=True, kw_only=True):
@@ -190,7 +205,10 @@ class RestoreBegun(Value, frozen=True, kw_only=True):
 
 
 class RestoreFinished(Value, frozen=True, kw_only=True):
-    """The account lives in the restored stream from here on; counts of what was created, replaced, removed and lost."""
+    """The account lives in the restored stream from here on; counts of what was created, replaced, removed and lost.
+
+    ``discarded`` counts the events that the retired stream got while the restore was at work.
+    """
 
     archive: str
     mode: Literal["overwrite", "add"]
@@ -202,6 +220,7 @@ class RestoreFinished(Value, frozen=True, kw_only=True):
     removed: int
     lost_documents: tuple[str, ...] = ()
     subscriptions: Literal["hold", "moved"] = "hold"
+    discarded: int = 0
 
 
 class RestoreFailed(Value, frozen=True, kw_only=True):
@@ -327,6 +346,7 @@ CONTROL_EVENTS: dict[str, type[Value]] = {
     "module.disabled": ModuleDisabled,
     "notifications.changed": NotificationsChanged,
     "numbers.given": NumbersGiven,
+    "numbers.reused": NumbersReused,
     "custom_field.defined": CustomFieldDefined,
     "custom_field.changed": CustomFieldChanged,
     "custom_field.removed": CustomFieldRemoved,
@@ -389,6 +409,12 @@ def evolve(control: Control, event: Any) -> Control:
             for series, number in event.highest.items():
                 highest[series] = max(number, highest.get(series, 0))
             return replace(control, numbers_given=highest)
+        case NumbersReused():
+            given = {
+                series: min(number, event.lowest.get(series, number + 1) - 1)
+                for series, number in control.numbers_given.items()
+            }
+            return replace(control, numbers_given=given)
         case CustomField():
             made = CustomField(**{name: getattr(event, name) for name in CustomField.__struct_fields__})
             return replace(control, custom_fields=(*_other_fields(control, event.kind, event.key), made))

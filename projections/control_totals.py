@@ -203,11 +203,28 @@ class Totaller:
             highest = max((known[2], known[3]), (high, last))
             self._numbers[number_key] = (*lowest, *highest, known[4] + count)
 
+    def take_off(self, other: Totaller) -> None:
+        """Take off what *other* added up. First and last numbers stay: no number is ever taken back."""
+        for count_key, count in other._counts.items():
+            self._counts[count_key] -= count
+        for mine, theirs in (
+            (self._receivable, other._receivable),
+            (self._per_customer, other._per_customer),
+            (self._payments, other._payments),
+        ):
+            _add_up(mine, {key: -amount for key, amount in theirs.items()})
+        for revenue_key, (taxable, tax) in other._revenue.items():
+            before = self._revenue[revenue_key]
+            self._revenue[revenue_key] = (before[0] - taxable, before[1] - tax)
+        for number_key, (*_, count) in other._numbers.items():
+            low, first, high, last, known = self._numbers[number_key]
+            self._numbers[number_key] = (low, first, high, last, known - count)
+
     def totals(self) -> ControlTotals:
         """What all lines so far come to."""
         return ControlTotals(
             counts=tuple(
-                KindCount(kind=kind, state=state, count=n) for (kind, state), n in sorted(self._counts.items())
+                KindCount(kind=kind, state=state, count=n) for (kind, state), n in sorted(self._counts.items()) if n
             ),
             receivables=tuple(
                 Receivable(currency=currency, amount=amount) for currency, amount in sorted(self._receivable.items())

@@ -6,20 +6,23 @@ memory while the archive is examined.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from array import array
+from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
+from psycopg import Connection
 
 from domain.control import Control
 from domain.decimals import ZERO
 from domain.ids import AccountId, PersonId
 from domain.kinds import Kind
-from domain.numbering import series
-from domain.store.database import Database
+from domain.numbering import Series, series
+from domain.store.database import Row
 from domain.store.statements import statements
 from domain.work import decode_state
 from projections.control_totals import ControlTotals, Totaller
@@ -34,8 +37,11 @@ from snapshots.checking import (
 )
 from snapshots.examination import Across
 from snapshots.manifest import Manifest
+from snapshots.meanwhile import Changed
 from snapshots.report import (
+    CHANGES,
     MOST_LISTED,
+    Change,
     FieldUndefined,
     Held,
     InClosedPeriod,
@@ -43,16 +49,16 @@ from snapshots.report import (
     LostDocument,
     Named,
     NumbersKept,
+    NumbersReused,
     PersonLinked,
     SettingDiffers,
     WentBack,
 )
 from snapshots.spool import Spool
 
+T = TypeVar("T")
 SQL = statements("snapshots", "restore.sql")
 _ROWS_A_FETCH = 1_000
-
-Change = Literal["created", "replaced", "removed"]
 
 
 class TargetRow(Struct, array_like=True):
@@ -82,13 +88,10 @@ class Target:
         self.totaller = Totaller()
         self._spool = spool
 
-    def read(self, database: Database, *, with_keys: bool) -> None:
+    def read(self, connection: Connection[Row], *, with_keys: bool) -> None:
         """Spool the live stream's entities. *with_keys* also by what an added one may be the same as."""
         mask = self._spool.partitions - 1
-        with (
-            database.transaction(self.account, snapshot=True) as connection,
-            connection.cursor("target") as cursor,
-        ):
+        with connection.cursor("target") as cursor:
             cursor.execute(SQL["read_target"], {"account": self.account, "stream": self.stream})
             while rows := cursor.fetchmany(_ROWS_A_FETCH):
                 by_kind: dict[Kind, list[bytes]] = {}
@@ -135,78 +138,153 @@ class Compared(Protocol):
         ...
 
 
+class Listed(Generic[T]):
+    """The first of some things, and how many there are in all."""
+
+    def __init__(self) -> None:
+        self.first: list[T] = []
+        self.count = 0
+
+    def add(self, one: T) -> None:
+        """Count it, and keep it while there is room."""
+        self.count += 1
+        if len(self.first) < MOST_LISTED:
+            self.first.append(one)
+
+
+class Gap:
+    """The ordinals of a series whose documents are lost."""
+
+    def __init__(self, of: Series) -> None:
+        self.series = of
+        self.ordinals = array("Q")
+
+
+class Tally:
+    """What has been compared so far: counts in full, lists up to a length."""
+
+    def __init__(self) -> None:
+        self.kinds = {
+            kind: dict.fromkeys(("account", "archive", "created", "replaced", "removed", "unchanged"), 0)
+            for kind in Kind
+        }
+        self.entities: dict[tuple[Kind, Change], Listed[Named]] = {}
+        self.lost: Listed[LostDocument] = Listed()
+        self.lost_sent = 0
+        self.back: Listed[WentBack] = Listed()
+        self.closed: Listed[InClosedPeriod] = Listed()
+        self.gaps: dict[tuple[str, str], Gap] = {}
+        self.events_lost = 0
+
+    def exchange(self, ids: set[str], before: Tally, now: Tally) -> None:
+        """Take back what *before* says of the entities *ids*, and say what *now* does. No lost number comes back."""
+        for kind, counts in self.kinds.items():
+            for name in counts:
+                counts[name] += now.kinds[kind][name] - before.kinds[kind][name]
+        for key in before.entities.keys() | now.entities.keys():
+            mine = self.entities.setdefault(key, Listed())
+            _exchange(mine, ids, before.entities.get(key, Listed()), now.entities.get(key, Listed()))
+        _exchange(self.lost, ids, before.lost, now.lost)
+        _exchange(self.back, ids, before.back, now.back)
+        _exchange(self.closed, ids, before.closed, now.closed)
+        self.lost_sent += now.lost_sent - before.lost_sent
+        self.events_lost += now.events_lost - before.events_lost
+        for series_key, gap in now.gaps.items():
+            known = set(before.gaps[series_key].ordinals) if series_key in before.gaps else set()
+            mine_gap = self.gaps.setdefault(series_key, Gap(gap.series))
+            mine_gap.ordinals.extend(ordinal for ordinal in gap.ordinals if ordinal not in known)
+
+
+def _exchange(mine: Listed[Any], ids: set[str], before: Listed[Any], now: Listed[Any]) -> None:
+    mine.count += now.count - before.count
+    mine.first = ([one for one in mine.first if one.id not in ids] + now.first)[:MOST_LISTED]
+
+
 class Comparison:
     """Adds up what becomes of each entity. ``look`` is handed to an examiner, and called once a partition."""
 
     def __init__(self, target: Compared, *, adding: bool, today: date) -> None:
         self.added: set[str] = set()
+        self.tally = Tally()
+        self.held: list[Held] = []
         self._target = target
         self._adding = adding
         self._today = today.isoformat()
         self._closed_until = target.control.settings.closed_until
         self._defined = set(target.control.defined_fields())
-        self._kinds = {
-            kind: dict.fromkeys(("account", "archive", "created", "replaced", "removed", "unchanged"), 0)
-            for kind in Kind
-        }
         self._undefined: dict[tuple[str, str], int] = {}
-        self._highest: dict[tuple[str, str], tuple[int, list[str]]] = {}
-        self.entities: list[Named] = []
-        self.lost: list[LostDocument] = []
-        self.lost_count = 0
-        self.back: list[WentBack] = []
-        self.back_count = 0
-        self.closed: list[InClosedPeriod] = []
-        self.closed_count = 0
-        self.held: list[Held] = []
+        self._series: dict[tuple[Kind, str], Series] = {}
+        self._highest: dict[tuple[str, str], int] = {}  # of each series, in the archive
 
     def look(self, partition: int, facts: list[EntityFact]) -> None:
         """Compare a partition's sound entities with those of the account."""
         there = self._target.partition(partition)
-        for row in there.values():
-            if not row.is_gone:
-                self._kinds[row.kind]["account"] += 1
         for fact in facts:
-            if not fact.is_gone:
-                self._kinds[fact.kind]["archive"] += 1
-            row_there = there.pop(fact.id, None)
+            row = there.pop(fact.id, None)
             if self._adding:
-                self._add(fact, row_there)
+                self._add(fact, row)
             else:
                 self._note_data(fact)
-                self._compare(fact, row_there)
+                if fact.document is not None and fact.number is not None:
+                    self.note_number(fact.kind, fact.number, fact.document.issue_date)
+                self.compare(row, fact)
         for row in there.values():
-            if row.is_gone:
-                continue
-            if self._adding:
-                self._kinds[row.kind]["unchanged"] += 1
-            else:
-                self._lose(row)
+            if not self._adding:
+                self.compare(row, None)
+            elif not row.is_gone:
+                self.tally.kinds[row.kind]["account"] += 1
+                self._change("unchanged", row)
+
+    def revised(self, changed: Iterable[Changed]) -> Comparison:
+        """The comparison with the account as it is now that it *changed*. This one stays as it is."""
+        before, now = copy.copy(self), copy.copy(self)
+        before.tally, now.tally = Tally(), Tally()
+        ids: set[str] = set()
+        for one in changed:
+            ids.add(one.now.id)
+            then = fact_of(one.then) if one.then else None
+            before.compare(fact_of(one.was) if one.was else None, then)
+            now.compare(fact_of(one.now), then)
+        revised = copy.copy(self)
+        revised.tally = copy.deepcopy(self.tally)
+        revised.tally.exchange(ids, before.tally, now.tally)
+        return revised
 
     def pass_over(self, kind: Kind, count: int) -> None:
         """Count entities that both have, letter for letter the same, and that nothing is to be said of."""
         for counted in ("account", "archive", "unchanged"):
-            self._kinds[kind][counted] += count
+            self.tally.kinds[kind][counted] += count
 
     def _add(self, fact: EntityFact, row: EntityFact | None) -> None:
+        self._count(row, fact)
         if row is None:
             self.added.add(fact.id)
             self._note_data(fact)
             if not fact.is_gone:
                 self._change("created", fact)
         elif not row.is_gone:
-            self._kinds[row.kind]["unchanged"] += 1
+            self._change("unchanged", row)
 
-    def _compare(self, fact: EntityFact, row: EntityFact | None) -> None:
+    def _count(self, row: EntityFact | None, fact: EntityFact | None) -> None:
+        if row is not None and not row.is_gone:
+            self.tally.kinds[row.kind]["account"] += 1
+        if fact is not None and not fact.is_gone:
+            self.tally.kinds[fact.kind]["archive"] += 1
+
+    def compare(self, row: EntityFact | None, fact: EntityFact | None) -> None:
+        """What becomes of the account's entity, or of none, when the archive's takes its place, or none does."""
+        self._count(row, fact)
+        if row is not None:
+            self.tally.events_lost += max(0, row.version - (fact.version if fact is not None else 0))
         if row is not None and row.is_gone:
             row = None
-        if fact.is_gone:
+        if fact is None or fact.is_gone:
             if row is not None:
                 self._lose(row)
         elif row is None:
             self._change("created", fact)
         elif row.digest == fact.digest:
-            self._kinds[row.kind]["unchanged"] += 1
+            self._change("unchanged", row)
         else:
             self._change("replaced", fact, dated_before=row)
             if row.document is not None and fact.document is not None:
@@ -223,20 +301,18 @@ class Comparison:
         owes_more = due_now is not None and due_then is not None and due_then > due_now
         # Of two that went different ways, neither version is the earlier one; that more is owed says it all the same.
         if changes and (row.version >= fact.version or owes_more):
-            self.back_count += 1
-            if len(self.back) < MOST_LISTED:
-                self.back.append(
-                    WentBack(
-                        kind=row.kind.value,
-                        id=row.id,
-                        number=row.number,
-                        state_now=_state_shown(now),
-                        state_then=_state_shown(then),
-                        due_now=due_now,
-                        due_then=due_then,
-                        currency=now.currency,
-                    )
+            self.tally.back.add(
+                WentBack(
+                    kind=row.kind.value,
+                    id=row.id,
+                    number=row.number,
+                    state_now=_state_shown(now),
+                    state_then=_state_shown(then),
+                    due_now=due_now,
+                    due_then=due_then,
+                    currency=now.currency,
                 )
+            )
 
     def _lose(self, row: EntityFact) -> None:
         self._change("removed", row)
@@ -245,45 +321,55 @@ class Comparison:
 
     def _lose_document(self, row: EntityFact, document: DocumentFact) -> None:
         assert row.number is not None, "only an issued document is lost"
-        self.lost_count += 1
-        if len(self.lost) < MOST_LISTED:
-            self.lost.append(
-                LostDocument(
-                    kind=row.kind.value,
-                    id=row.id,
-                    number=row.number,
-                    issue_date=document.issue_date,
-                    sent=document.sent > 0,
-                    with_vat=document.totals.with_vat if document.totals else ZERO,
-                    currency=document.currency,
-                )
+        self.tally.lost_sent += document.sent > 0
+        self.tally.lost.add(
+            LostDocument(
+                kind=row.kind.value,
+                id=row.id,
+                number=row.number,
+                issue_date=document.issue_date,
+                sent=document.sent > 0,
+                with_vat=document.totals.with_vat if document.totals else ZERO,
+                currency=document.currency,
             )
-        of = series(self._target.control.number_format(row.kind.value), date.fromisoformat(document.issue_date))
+        )
+        of = self._series_of(row.kind, document.issue_date)
         ordinal = of.ordinal(row.number)
         if ordinal is not None:
-            highest, missing = self._highest.setdefault((row.kind.value, of.key), (0, []))
-            if len(missing) < MOST_LISTED:
-                missing.append(row.number)
-            self._highest[row.kind.value, of.key] = (max(highest, ordinal), missing)
+            self.tally.gaps.setdefault((row.kind.value, of.key), Gap(of)).ordinals.append(ordinal)
+
+    def note_number(self, kind: Kind, number: str, issue_date: str) -> None:
+        """Note that a document of the archive bears *number*, so that its series goes on after it either way."""
+        of = self._series_of(kind, issue_date)
+        ordinal = of.ordinal(number)
+        if ordinal is not None:
+            key = (kind.value, of.key)
+            self._highest[key] = max(ordinal, self._highest.get(key, 0))
+
+    def _series_of(self, kind: Kind, issue_date: str) -> Series:
+        """The account's series for documents of a kind in the month of *issue_date*."""
+        month = (kind, issue_date[:7])
+        if month not in self._series:
+            on = date.fromisoformat(issue_date)
+            self._series[month] = series(self._target.control.number_format(kind.value), on)
+        return self._series[month]
 
     def _change(self, change: Change, fact: EntityFact, *, dated_before: EntityFact | None = None) -> None:
-        self._kinds[fact.kind][change] += 1
-        if len(self.entities) < MOST_LISTED:
-            self.entities.append(Named(change=change, kind=fact.kind.value, id=fact.id, number=fact.number))
-        if self._closed_until is None:
+        self.tally.kinds[fact.kind][change] += 1
+        listed = self.tally.entities.setdefault((fact.kind, change), Listed())
+        listed.add(Named(change=change, kind=fact.kind.value, id=fact.id, number=fact.number))
+        if self._closed_until is None or change == "unchanged":
             return
         dates = [
             one.document.issue_date for one in (fact, dated_before) if one is not None and one.document is not None
         ]
         closed = [dated for dated in dates if dated and dated <= self._closed_until.isoformat()]
         if closed:
-            self.closed_count += 1
-            if len(self.closed) < MOST_LISTED:
-                self.closed.append(
-                    InClosedPeriod(
-                        change=change, kind=fact.kind.value, id=fact.id, number=fact.number, issue_date=closed[0]
-                    )
+            self.tally.closed.add(
+                InClosedPeriod(
+                    change=change, kind=fact.kind.value, id=fact.id, number=fact.number, issue_date=closed[0]
                 )
+            )
 
     def _note_data(self, fact: EntityFact) -> None:
         if fact.is_gone:
@@ -293,6 +379,15 @@ class Comparison:
                 self._undefined[kind, key] = self._undefined.get((kind, key), 0) + 1
         if fact.due_next is not None and fact.due_next[1] < self._today:
             self.held.append(Held(id=fact.id, customer=fact.due_next[0], next_date=fact.due_next[1]))
+
+    def entities(self) -> tuple[Named, ...]:
+        """The entities behind the counts of ``changes``, by kind and change, the first of each count."""
+        return tuple(
+            one
+            for kind in Kind
+            for change in CHANGES
+            for one in self.tally.entities.get((kind, change), Listed()).first
+        )
 
     def changes(self) -> tuple[KindChanges, ...]:
         """What becomes of each kind."""
@@ -306,7 +401,7 @@ class Comparison:
                 removed=counts["removed"],
                 unchanged=counts["unchanged"],
             )
-            for kind, counts in self._kinds.items()
+            for kind, counts in self.tally.kinds.items()
         )
 
     def undefined_fields(self, manifest: Manifest) -> tuple[FieldUndefined, ...]:
@@ -318,17 +413,45 @@ class Comparison:
         )
 
     def numbers_kept(self) -> tuple[NumbersKept, ...]:
-        """The series of lost documents, which go on after the highest number given out."""
+        """The series of lost documents, when each goes on after the highest number ever given out."""
         return tuple(
             NumbersKept(
                 kind=kind,
-                series=key,
-                highest=highest,
-                missing=tuple(sorted(missing)),
+                series=of.key,
+                highest=gap[-1],
+                missing=tuple(of.number(ordinal) for ordinal in gap[:MOST_LISTED]),
+                missing_count=len(gap),
+                next_number=of.number(max(archived, gap[-1], given) + 1),
                 retired_stream=self._target.stream,
             )
-            for (kind, key), (highest, missing) in sorted(self._highest.items())
+            for kind, of, gap, archived, given in self._gaps()
         )
+
+    def numbers_reused(self) -> tuple[NumbersReused, ...]:
+        """The series of lost documents, when their numbers are given out again."""
+        return tuple(
+            NumbersReused(
+                kind=kind,
+                series=of.key,
+                lowest=gap[0],
+                numbers=tuple(of.number(ordinal) for ordinal in gap[:MOST_LISTED]),
+                numbers_count=len(gap),
+                next_number=of.number(max(archived, min(gap[0] - 1, given)) + 1),
+                retired_stream=self._target.stream,
+            )
+            for kind, of, gap, archived, given in self._gaps()
+        )
+
+    def _gaps(self) -> Iterator[tuple[str, Series, list[int], int, int]]:
+        """Of each series with lost numbers that it would give out again: those, the archive's highest, and the highest
+        that earlier streams gave out. A number up to the archive's highest is not given out again either way.
+        """
+        given = self._target.control.numbers_given
+        for (kind, key), gap in sorted(self.tally.gaps.items()):
+            archived = self._highest.get((kind, key), 0)
+            ordinals = sorted(ordinal for ordinal in gap.ordinals if ordinal > archived)
+            if ordinals:
+                yield kind, gap.series, ordinals, archived, given.get(f"{kind}/{key}", 0)
 
 
 def _due(document: DocumentFact) -> Decimal | None:

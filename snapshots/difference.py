@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from itertools import starmap
 
+import msgspec
 from psycopg import Connection
 
 from domain.control import Control
@@ -23,6 +24,14 @@ from snapshots.swap import Live
 
 SQL = statements("snapshots", "streams.sql")
 _ROWS_A_FETCH = 1_000
+
+
+class _Numbered(msgspec.Struct):
+    number: str | None = None
+    issue_date: str = ""
+
+
+_numbered = msgspec.json.Decoder(_Numbered).decode
 
 
 class Difference:
@@ -63,6 +72,9 @@ class Difference:
         for kind, states in alike.items():
             self._both.add(kind, _lines(states))
             self._comparison.pass_over(kind, len(states))
+            for one in map(_numbered, states) if kind.is_document else ():
+                if one.number is not None:
+                    self._comparison.note_number(kind, one.number, one.issue_date)
         _add_up(self._only_live, live)
         _add_up(self._only_there, there)
         self._block.rows = {row[0]: _fact(*row) for row in live}
@@ -98,6 +110,7 @@ class Difference:
             totals.merge(own)
         live, there = totals_live.totals(), totals_stream.totals()
         comparison = self._comparison
+        tally = comparison.tally
         return StreamDifference(
             live_stream=self._live.stream,
             live_events=self._live.position,
@@ -113,15 +126,16 @@ class Difference:
                 )
                 for one in comparison.changes()
             ),
-            entities=tuple(comparison.entities),
+            entities=tuple(one for one in comparison.entities() if one.change != "unchanged"),
             regained_documents=tuple(self._regained),
             regained_documents_count=self._regained_count,
-            lost_documents=tuple(comparison.lost),
-            lost_documents_count=comparison.lost_count,
-            went_back=tuple(comparison.back),
-            went_back_count=comparison.back_count,
-            in_closed_periods=tuple(comparison.closed),
-            in_closed_periods_count=comparison.closed_count,
+            lost_documents=tuple(tally.lost.first),
+            lost_documents_count=tally.lost.count,
+            lost_documents_sent=tally.lost_sent,
+            went_back=tuple(tally.back.first),
+            went_back_count=tally.back.count,
+            in_closed_periods=tuple(tally.closed.first),
+            in_closed_periods_count=tally.closed.count,
             held=tuple(comparison.held[:MOST_LISTED]),
             held_count=len(comparison.held),
             numbers_kept=comparison.numbers_kept(),

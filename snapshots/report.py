@@ -18,6 +18,10 @@ MOST_LISTED = 1_000  # of each list, in full; what is beyond is counted
 Mode = Literal["overwrite", "add"]
 OnErrors = Literal["abort", "skip"]
 Subscriptions = Literal["hold", "moved"]
+OnMeanwhile = Literal["refuse", "discard"]
+Numbers = Literal["keep-series", "reuse-numbers"]
+Change = Literal["created", "replaced", "removed", "unchanged"]
+CHANGES: tuple[Change, ...] = ("created", "replaced", "removed", "unchanged")
 
 
 class KindChanges(Value, frozen=True, kw_only=True):
@@ -35,7 +39,7 @@ class KindChanges(Value, frozen=True, kw_only=True):
 class Named(Value, frozen=True, kw_only=True):
     """An entity behind a count."""
 
-    change: Literal["created", "replaced", "removed"]
+    change: Change
     kind: str
     id: str
     number: str | None = None
@@ -69,7 +73,7 @@ class WentBack(Value, frozen=True, kw_only=True):
 class InClosedPeriod(Value, frozen=True, kw_only=True):
     """A document dated in a period whose books are closed, that would be made, changed or removed."""
 
-    change: Literal["created", "replaced", "removed"]
+    change: Change
     kind: str
     id: str
     number: str | None = None
@@ -130,7 +134,30 @@ class NumbersKept(Value, frozen=True, kw_only=True):
     series: str
     highest: int
     missing: tuple[str, ...]
+    missing_count: int
+    next_number: str
     retired_stream: int
+
+
+class NumbersReused(Value, frozen=True, kw_only=True):
+    """A series that gives numbers of the replaced stream out again: in that stream other documents bear them."""
+
+    kind: str
+    series: str
+    lowest: int
+    numbers: tuple[str, ...]
+    numbers_count: int
+    next_number: str
+    retired_stream: int
+
+
+class ChangedEntity(Value, frozen=True, kw_only=True):
+    """An entity that changed while the restore was at work, and by how many events."""
+
+    kind: str
+    id: str
+    number: str | None = None
+    events: int
 
 
 class RestoreReport(Value, frozen=True, kw_only=True):
@@ -147,6 +174,8 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     account: str
     mode: Mode
     errors: OnErrors
+    meanwhile: OnMeanwhile = "refuse"
+    numbers: Numbers = "keep-series"
     authenticity: Authenticity
     live_stream: int | None = None
     retired_stream: int | None = None
@@ -156,6 +185,7 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     entities: tuple[Named, ...] = ()
     lost_documents: tuple[LostDocument, ...] = ()
     lost_documents_count: int = 0
+    lost_documents_sent: int = 0
     went_back: tuple[WentBack, ...] = ()
     went_back_count: int = 0
     in_closed_periods: tuple[InClosedPeriod, ...] = ()
@@ -168,7 +198,10 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     matched: tuple[Matched, ...] = ()
     likely_doubles: tuple[Matched, ...] = ()
     numbers_kept: tuple[NumbersKept, ...] = ()
+    numbers_reused: tuple[NumbersReused, ...] = ()
     changed_meanwhile: int = 0
+    changed_entities: tuple[ChangedEntity, ...] = ()
+    changed_entities_count: int = 0
     faults: tuple[Fault, ...] = ()
     faults_count: int = 0
     skipped: int = 0
@@ -206,7 +239,8 @@ def readable(report: RestoreReport) -> str:
             f"The account now lives in stream {report.live_stream} ({report.events:,} events,"
             f" tree root {report.root}); stream {report.retired_stream} is kept for undo."
         )
-    lines += _changes(report) + losses(report) + _people(report) + _meaning(report) + _faults(report)
+    lines += _changes(report) + losses(report) + _reused(report) + _meanwhile(report)
+    lines += _people(report) + _meaning(report) + _faults(report)
     if report.differences:
         lines.append("Control totals, account before → result:")
         lines += figures(report.differences)
@@ -243,8 +277,10 @@ def losses(report: RestoreReport | StreamDifference) -> list[str]:
     """What is lost, a line each."""
     lines = []
     if report.lost_documents_count:
-        sent = sum(one.sent for one in report.lost_documents)
-        lines.append(f"LOST: {report.lost_documents_count:,} issued documents, {sent:,} of them sent already:")
+        lines.append(
+            f"LOST: {report.lost_documents_count:,} issued documents,"
+            f" {report.lost_documents_sent:,} of them sent already:"
+        )
         lines += [
             f"  {one.kind} {one.number} of {one.issue_date}, {one.with_vat} {one.currency}"
             + (", sent" if one.sent else "")
@@ -267,11 +303,23 @@ def losses(report: RestoreReport | StreamDifference) -> list[str]:
         ]
         lines += _more(report.in_closed_periods_count, 20)
     lines += [
-        f"Numbers: {kept.kind} goes on after {kept.highest} in {kept.series}; {', '.join(kept.missing[:5])}"
-        f"{' …' if len(kept.missing) > 5 else ''} only in retired stream {kept.retired_stream}."
+        f"Numbers: {kept.kind} goes on with {kept.next_number}; {_some(kept.missing, kept.missing_count)}"
+        f" only in retired stream {kept.retired_stream}."
         for kept in report.numbers_kept
     ]
     return lines
+
+
+def _reused(report: RestoreReport) -> list[str]:
+    return [
+        f"Numbers: {reused.kind} goes on with {reused.next_number}; {_some(reused.numbers, reused.numbers_count)}"
+        f" given out AGAIN: other documents bear them in retired stream {reused.retired_stream}."
+        for reused in report.numbers_reused
+    ]
+
+
+def _some(numbers: tuple[str, ...], count: int) -> str:
+    return ", ".join(numbers[:5]) + (f" … ({count:,} in all)" if count > 5 else "")
 
 
 def _people(report: RestoreReport) -> list[str]:
@@ -296,9 +344,18 @@ def _meaning(report: RestoreReport) -> list[str]:
         lines += _more(len(report.held), 20)
     lines += [f"Matched: {one.kind} {one.key} stands for the account's own." for one in report.matched[:20]]
     lines += [f"Likely the same customer twice: {one.key}." for one in report.likely_doubles[:20]]
-    if report.changed_meanwhile:
-        lines.append(f"The account got {report.changed_meanwhile:,} events meanwhile.")
     return lines
+
+
+def _meanwhile(report: RestoreReport) -> list[str]:
+    if not report.changed_meanwhile:
+        return []
+    where = f"; they stay readable in stream {report.retired_stream}" if report.outcome == "restored" else ""
+    return [
+        f"MEANWHILE the account got {report.changed_meanwhile:,} events{where}:",
+        *(f"  {one.kind} {one.number or one.id}: {one.events:,} events" for one in report.changed_entities[:20]),
+        *_more(report.changed_entities_count, 20),
+    ]
 
 
 def _faults(report: RestoreReport) -> list[str]:

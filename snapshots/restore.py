@@ -8,7 +8,7 @@ out. Nothing is sent, issued or called: a restore has no outward effect but its 
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, BinaryIO, ClassVar, NamedTuple
@@ -20,25 +20,35 @@ from psycopg import Connection
 
 from domain.accounts import Access, require_administrator
 from domain.application import Actor, Application
-from domain.control import AccountClosed, NumbersGiven, RestoreBegun, RestoreFailed, RestoreFinished, Role
+from domain.control import (
+    AccountClosed,
+    NumbersGiven,
+    NumbersReused,
+    RestoreBegun,
+    RestoreFailed,
+    RestoreFinished,
+    Role,
+)
 from domain.errors import ArchiveError, CounterfoilError, RestoreError
 from domain.ids import PersonId
 from domain.parties import Value
 from domain.store.database import DatabaseUnavailable, Row
 from domain.store.statements import statements
 from domain.tree import EMPTY, Frontier
-from projections.control_totals import ControlTotals, differences
+from projections.control_totals import ControlTotals, Totaller, differences
 from snapshots.adding import CLASH, AddedSink, adjustments, number_clashes
 from snapshots.archive import Archive, open_archive
 from snapshots.building import StreamBuilder, begin_stream, builder, sweep_abandoned
+from snapshots.checking import add_totals
 from snapshots.comparison import Comparison, Target, people_linked, settings_that_differ
 from snapshots.container import Limits
 from snapshots.copying import RowRefused
 from snapshots.examination import Clash, Examination, Examiner, partitions_for
 from snapshots.faults import Fault, Faults
 from snapshots.manifest import ATTACHMENTS, Manifest
+from snapshots.meanwhile import Changed, read_changed, with_both_sides
 from snapshots.progress import Progress, no_progress
-from snapshots.report import MOST_LISTED, Mode, OnErrors, RestoreReport, Subscriptions
+from snapshots.report import MOST_LISTED, Mode, Numbers, OnErrors, OnMeanwhile, RestoreReport, Subscriptions
 from snapshots.signing import NO_KEYS, KeyRing
 from snapshots.spool import Spool
 from snapshots.swap import Fresh, Live, MovedOn, insert_segment, read_live, swap
@@ -81,6 +91,24 @@ class ChangedMeanwhile(Refused):
     """The account changed while the restore was at work."""
 
     code: ClassVar[str] = "restore.account-changed"
+    moved: MovedOn
+
+    def __init__(self, report: RestoreReport, moved: MovedOn) -> None:
+        super().__init__(report)
+        self.moved = moved
+
+
+@dataclass(eq=False)
+class ChoiceUnfitting(RestoreError):
+    """A choice was made that the mode has no use for."""
+
+    code: ClassVar[str] = "restore.choice-unfitting"
+    field: str
+    found: str
+    mode: Mode
+
+    def __str__(self) -> str:
+        return f"{self.field}: found {self.found}, which mode {self.mode} has no use for; expected it left out"
 
 
 class Choices(NamedTuple):
@@ -90,6 +118,8 @@ class Choices(NamedTuple):
     ``subscriptions``: ``moved`` where this account replaces the one that the archive is of, which lifts the hold on
     those whose next date has passed.
     ``accept_edits``: files of it that are not those that were signed or listed are taken for what they are.
+    ``meanwhile`` and ``numbers`` are for overwriting: what becomes of changes made meanwhile, and of the numbers that
+    are lost.
     """
 
     mode: Mode = "overwrite"
@@ -99,6 +129,11 @@ class Choices(NamedTuple):
     from_other_account: bool = False
     subscriptions: Subscriptions = "hold"
     accept_edits: bool = False
+    meanwhile: OnMeanwhile = "refuse"
+    numbers: Numbers = "keep-series"
+
+
+_ONLY_OVERWRITING = ("meanwhile", "numbers")
 
 
 def restore_archive(
@@ -123,6 +158,7 @@ def restore_archive(
         raise AccountClosed
     if choices.change_closed_periods:
         require_owner(access)
+    _check_fitting(choices)
     try:
         archive = open_archive(file, limits, keys, accept_edits=choices.accept_edits)
     except ArchiveError as wrong:
@@ -171,6 +207,13 @@ class OtherAccount(RestoreError):
 
     def __str__(self) -> str:
         return f"the archive is of another account, “{self.name}” ({self.id}); expected one of {self.account}"
+
+
+def _check_fitting(choices: Choices) -> None:
+    for name in _ONLY_OVERWRITING if choices.mode == "add" else ():
+        value = getattr(choices, name)
+        if value != Choices._field_defaults[name]:
+            raise ChoiceUnfitting(name, value, choices.mode)
 
 
 def _check_account(manifest: Manifest, access: Access, choices: Choices) -> None:
@@ -234,19 +277,24 @@ class _Restore:
         for _ in range(_CATCH_UPS):
             try:
                 return self._run_once()
-            except ChangedMeanwhile:
-                if self._choices.mode == "overwrite":
+            except ChangedMeanwhile as changed:
+                if not self._catches_up(changed.moved):
                     raise
         return self._run_once()
 
+    def _catches_up(self, moved: MovedOn) -> bool:
+        """Whether the restore begins again after the account changed. Who discards has an answer to events only."""
+        return self._choices.mode == "add" or (self._choices.meanwhile == "discard" and moved.settings)
+
     def _run_once(self) -> RestoreReport:
         self._first_faults = Faults()
-        with self._database.transaction(self._access.account, snapshot=True) as connection:
-            live = read_live(connection, self._access.account)
-        self._partitions = partitions_for(self._archive, events_beside=live.position)
-        with Spool(self._partitions) as spool:
-            target = Target(self._access.account, live.stream, live.position, live.control, spool)
-            target.read(self._database, with_keys=self._choices.mode == "add")
+        with ExitStack() as stack:
+            with self._database.transaction(self._access.account, snapshot=True) as connection:
+                live = read_live(connection, self._access.account)
+                self._partitions = partitions_for(self._archive, events_beside=live.position)
+                spool = stack.enter_context(Spool(self._partitions))
+                target = Target(self._access.account, live.stream, live.position, live.control, spool)
+                target.read(connection, with_keys=self._choices.mode == "add")
             if self._choices.mode == "add":
                 return self._add(live, target)
             return self._overwrite(live, target)
@@ -282,7 +330,11 @@ class _Restore:
                 return report
             fresh.finish()
             built = Fresh(fresh.stream, found.frontier, fresh.sent_events, fresh.sent_entities)
-            return self._swap(live, built, report, segment=(1, "restore"))
+
+            def revise(changed: list[Changed]) -> RestoreReport:
+                return self._revised(report, comparison.revised(changed), target, changed)
+
+            return self._swap(live, built, report, segment=(1, "restore"), revise=revise)
 
     def _judge(
         self,
@@ -377,8 +429,9 @@ class _Restore:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             now = read_live(connection, self._access.account)
             if (now.stream, now.position) != (live.stream, live.position):
-                swapped = now.stream != live.stream
-                raise _changed(report, MovedOn(0 if swapped else now.position - live.position, swapped=swapped))
+                raise self._changed(
+                    live, report, MovedOn(now.position - live.position, swapped=now.stream != live.stream)
+                )
             for statement in ("carry_events", "carry_entities"):
                 connection.execute(SQL[statement], key)
         return live.frontier
@@ -430,7 +483,6 @@ class _Restore:
     ) -> RestoreReport:
         manifest = self._archive.manifest
         faults = self._first_faults if self._first_faults.count else found.faults
-        overwrites = self._choices.mode == "overwrite"
         return RestoreReport(
             outcome="would_restore",
             archive=manifest.archive,
@@ -444,20 +496,14 @@ class _Restore:
             authenticity=self._archive.authenticity,
             events=found.frontier.size,
             root=found.frontier.root().hex(),
-            changes=comparison.changes(),
-            entities=tuple(comparison.entities),
-            lost_documents=tuple(comparison.lost),
-            lost_documents_count=comparison.lost_count,
-            went_back=tuple(comparison.back),
-            went_back_count=comparison.back_count,
-            in_closed_periods=tuple(comparison.closed),
-            in_closed_periods_count=comparison.closed_count,
+            meanwhile=self._choices.meanwhile,
+            numbers=self._choices.numbers,
+            **self._compared(comparison),
             people=people_linked(found.actors, manifest, live.control, self._person),
             undefined_fields=comparison.undefined_fields(manifest),
             settings=settings_that_differ(manifest, live.control),
             subscriptions=self._choices.subscriptions,
             held=tuple(comparison.held[:MOST_LISTED]),
-            numbers_kept=comparison.numbers_kept() if overwrites else (),
             faults=tuple(faults.listed),
             faults_count=faults.count,
             skipped=len(self._last.refused) if self._first_faults.count else 0,
@@ -465,6 +511,43 @@ class _Restore:
             totals_archive=manifest.control_totals,
             totals_result=result,
             differences=tuple(differences(target.totals, result)),
+        )
+
+    def _compared(self, comparison: Comparison) -> dict[str, Any]:
+        """What a report says of archive and account, entity by entity."""
+        tally = comparison.tally
+        reuses = self._choices.numbers == "reuse-numbers"
+        return {
+            "changes": comparison.changes(),
+            "entities": comparison.entities(),
+            "lost_documents": tuple(tally.lost.first),
+            "lost_documents_count": tally.lost.count,
+            "lost_documents_sent": tally.lost_sent,
+            "went_back": tuple(tally.back.first),
+            "went_back_count": tally.back.count,
+            "in_closed_periods": tuple(tally.closed.first),
+            "in_closed_periods_count": tally.closed.count,
+            "numbers_kept": () if reuses else comparison.numbers_kept(),
+            "numbers_reused": comparison.numbers_reused() if reuses else (),
+        }
+
+    def _revised(
+        self, report: RestoreReport, comparison: Comparison, target: Target, changed: list[Changed]
+    ) -> RestoreReport:
+        """*report* on the account as it is now that it *changed*."""
+        before, now, account = Totaller(), Totaller(), Totaller()
+        add_totals(before, (one.was for one in changed if one.was is not None))
+        add_totals(now, (one.now for one in changed))
+        account.merge(target.totaller)
+        account.merge(now)
+        account.take_off(before)
+        totals = account.totals()
+        return _replace(
+            report,
+            **self._compared(comparison),
+            **_named(changed),
+            totals_account=totals,
+            differences=tuple(differences(totals, report.totals_result)),
         )
 
     def _refuse_if_faulty(self, report: RestoreReport, found: Examination) -> None:
@@ -486,7 +569,15 @@ class _Restore:
         )
         raise BooksClosedThen(_replace(report, outcome="refused", code=BooksClosedThen.code, reason=reason))
 
-    def _swap(self, live: Live, fresh: Fresh, report: RestoreReport, *, segment: tuple[int, str]) -> RestoreReport:
+    def _swap(
+        self,
+        live: Live,
+        fresh: Fresh,
+        report: RestoreReport,
+        *,
+        segment: tuple[int, str],
+        revise: Callable[[list[Changed]], RestoreReport] | None = None,
+    ) -> RestoreReport:
         account = self._access.account
         archive = self._archive.manifest.archive
         at = self._application.clock()
@@ -522,22 +613,19 @@ class _Restore:
                 connection.execute(SQL["insert_attribution"], parameters)
             self._keep_attachments(connection)
 
-        finished = RestoreFinished(
-            archive=archive,
-            mode=self._choices.mode,
-            stream=fresh.stream,
-            events=fresh.events,
-            skipped=report.skipped,
-            created=sum(one.created for one in report.changes),
-            replaced=sum(one.replaced for one in report.changes),
-            removed=sum(one.removed for one in report.changes),
-            lost_documents=tuple(one.number for one in report.lost_documents),
-            subscriptions=self._choices.subscriptions,
-        )
-        record: tuple[Value, ...] = (finished,)
-        if report.numbers_kept:
-            highest = {f"{kept.kind}/{kept.series}": kept.highest for kept in report.numbers_kept}
-            record = (NumbersGiven(stream=live.stream, highest=highest), finished)
+        def record() -> tuple[Value, ...]:
+            return (*_numbers_on_record(live.stream, report), self._finished(fresh, report))
+
+        def discard(connection: Connection[Row]) -> None:
+            nonlocal report
+            assert revise is not None, "only an overwriting restore discards"
+            changed = read_changed(connection, account, live.stream, after=live.position)
+            changed = with_both_sides(
+                connection, account, changed, live=live.stream, after=live.position, fresh=fresh.stream
+            )
+            report = revise(changed)
+            self._refuse_if_closed(report)
+
         try:
             swap(
                 self._application,
@@ -548,10 +636,33 @@ class _Restore:
                 at=at,
                 finish=finish,
                 record=record,
+                discard=discard if self._choices.meanwhile == "discard" else None,
             )
         except MovedOn as wrong:
-            raise _changed(report, wrong) from wrong
+            raise self._changed(live, report, wrong) from wrong
         return _replace(report, outcome="restored", live_stream=fresh.stream, retired_stream=live.stream)
+
+    def _finished(self, fresh: Fresh, report: RestoreReport) -> RestoreFinished:
+        return RestoreFinished(
+            archive=report.archive,
+            mode=self._choices.mode,
+            stream=fresh.stream,
+            events=fresh.events,
+            skipped=report.skipped,
+            created=sum(one.created for one in report.changes),
+            replaced=sum(one.replaced for one in report.changes),
+            removed=sum(one.removed for one in report.changes),
+            lost_documents=tuple(one.number for one in report.lost_documents),
+            subscriptions=self._choices.subscriptions,
+            discarded=report.changed_meanwhile,
+        )
+
+    def _changed(self, live: Live, report: RestoreReport, moved: MovedOn) -> ChangedMeanwhile:
+        """The refusal, naming what the stream that was *live* got since it was seen."""
+        with self._database.transaction(self._access.account) as connection:
+            changed = read_changed(connection, self._access.account, live.stream, after=live.position)
+        refused = _replace(report, outcome="refused", code=moved.code, reason=str(moved), **_named(changed))
+        return ChangedMeanwhile(refused, moved)
 
     def _keep_attachments(self, connection: Connection[Row]) -> None:
         """The attached files, each by its hash; those that the account has already stay as they are."""
@@ -572,10 +683,27 @@ class _AllBut:
         return id_ not in self._ids
 
 
-def _changed(report: RestoreReport, moved: MovedOn) -> ChangedMeanwhile:
-    return ChangedMeanwhile(
-        _replace(report, outcome="refused", code=moved.code, reason=str(moved), changed_meanwhile=moved.events)
-    )
+def _named(changed: list[Changed]) -> dict[str, Any]:
+    """What a report says of what the account got meanwhile."""
+    return {
+        "changed_meanwhile": sum(one.events for one in changed),
+        "changed_entities": tuple(one.named for one in changed[:MOST_LISTED]),
+        "changed_entities_count": len(changed),
+    }
+
+
+def _numbers_on_record(stream: int, report: RestoreReport) -> list[Value]:
+    """What the control stream says of the numbers that the *stream* alone has, once it is retired."""
+    record: list[Value] = []
+    if report.numbers_kept:
+        highest = {f"{kept.kind}/{kept.series}": kept.highest for kept in report.numbers_kept}
+        missing = {f"{kept.kind}/{kept.series}": kept.missing for kept in report.numbers_kept}
+        record.append(NumbersGiven(stream=stream, highest=highest, missing=missing))
+    if report.numbers_reused:
+        lowest = {f"{reused.kind}/{reused.series}": reused.lowest for reused in report.numbers_reused}
+        numbers = {f"{reused.kind}/{reused.series}": reused.numbers for reused in report.numbers_reused}
+        record.append(NumbersReused(stream=stream, lowest=lowest, numbers=numbers))
+    return record
 
 
 def _replace(report: RestoreReport, **changes: Any) -> RestoreReport:

@@ -151,3 +151,23 @@ ORDER BY e.position;
 
 -- name: insert_attachment
 INSERT INTO attachments (account_id, sha256, bytes) VALUES (%(account)s, %(sha256)s, %(bytes)s) ON CONFLICT DO NOTHING;
+
+-- name: read_changed
+-- The entities that a stream changed after a position, as they are, and by how many events. Keys: events_pkey from the
+-- position on, then entities_pkey.
+SELECT n.entity_id::text, n.kind, n.deleted, n.state, changed.events
+FROM (SELECT entity_id, count(*) AS events FROM events
+      WHERE account_id = %(account)s AND stream_id = %(stream)s AND position > %(after)s GROUP BY entity_id) AS changed
+JOIN entities n ON n.account_id = %(account)s AND n.stream_id = %(stream)s AND n.entity_id = changed.entity_id
+ORDER BY n.position;
+
+-- name: read_lines_until
+-- The lines of some entities up to a position, each entity's in order. Key: events_version_key.
+SELECT event_line_1(type, type_version, entity_id, version, at, actor, via, data) FROM events
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND entity_id = ANY(%(entities)s::uuid[])
+  AND position <= %(until)s
+ORDER BY entity_id, version;
+
+-- name: read_entities
+SELECT entity_id::text, kind, deleted, state FROM entities
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND entity_id = ANY(%(entities)s::uuid[]);

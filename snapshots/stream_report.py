@@ -92,6 +92,7 @@ class StreamDifference(Value, frozen=True, kw_only=True):
     regained_documents_count: int = 0
     lost_documents: tuple[LostDocument, ...] = ()
     lost_documents_count: int = 0
+    lost_documents_sent: int = 0
     went_back: tuple[WentBack, ...] = ()
     went_back_count: int = 0
     in_closed_periods: tuple[InClosedPeriod, ...] = ()

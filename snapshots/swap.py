@@ -34,12 +34,19 @@ class MovedOn(RestoreError):
     """The account changed since the restore began."""
 
     code: ClassVar[str] = "restore.account-changed"
-    events: int
-    swapped: bool
+    events: int = 0
+    swapped: bool = False
+    settings: bool = False
+
+    @property
+    def what(self) -> str:
+        """What is otherwise than it was seen."""
+        if self.swapped:
+            return "it lives in another stream"
+        return "its settings, members or numbers are others" if self.settings else f"it got {self.events:,} events"
 
     def __str__(self) -> str:
-        what = "it lives in another stream" if self.swapped else f"it got {self.events:,} events"
-        return f"the account changed since the restore began: {what}; nothing was restored, begin again"
+        return f"the account changed since the restore began: {self.what}; nothing was restored, begin again"
 
 
 @dataclass(eq=False)
@@ -92,16 +99,30 @@ def swap(
     fresh: Fresh,
     at: datetime,
     finish: Callable[[Connection[Row]], None],
-    record: tuple[Value, ...],
+    record: Callable[[], tuple[Value, ...]],
+    discard: Callable[[Connection[Row]], None] | None = None,
 ) -> None:
     """Make *fresh* live, if the account still is where it was *seen*; *finish* adds to the same transaction.
 
-    Raises MovedOn, CountDiffers, psycopg.OperationalError; then the account is as it was.
+    With *discard* the live stream may have got events since: it is called first, under the lock, to look at them.
+    *record* says last what goes on the control stream. Each may be called again, when the control stream moved on just
+    then. Raises what they raise, AccountClosed, MovedOn (also when settings, members or numbers are others than were
+    seen), CountDiffers, psycopg.OperationalError; then the account is as it was.
     """
     database = application.database
     while True:
         try:
-            if _try_swap(database, account, actor, seen=seen, fresh=fresh, at=at, finish=finish, record=record):
+            if _try_swap(
+                database,
+                account,
+                actor,
+                seen=seen,
+                fresh=fresh,
+                at=at,
+                finish=finish,
+                record=record,
+                discard=discard,
+            ):
                 return
         except psycopg.OperationalError:
             # The connection may have gone after the commit and before we heard of it: then it is done.
@@ -129,7 +150,8 @@ def _try_swap(
     fresh: Fresh,
     at: datetime,
     finish: Callable[[Connection[Row]], None],
-    record: tuple[Value, ...],
+    record: Callable[[], tuple[Value, ...]],
+    discard: Callable[[Connection[Row]], None] | None,
 ) -> bool:
     """Whether it is done; False, and nothing done, when the account's own history moved on just then."""
     key = {"account": account, "stream": fresh.stream}
@@ -139,13 +161,15 @@ def _try_swap(
         last_at = connection.execute(SQL["last_time"], key).fetchone()
         row = connection.execute(SQL["lock_live"], {"account": account}).fetchone()
         if row is None or row[0] != seen.stream:
-            raise MovedOn(0, swapped=True)
+            raise MovedOn(swapped=True)
         if row[1] != seen.position:
-            raise MovedOn(row[1] - seen.position, swapped=False)
+            if discard is None:
+                raise MovedOn(row[1] - seen.position)
+            discard(connection)
         connection.execute(SQL["retire"], {"account": account, "stream": seen.stream})
         head = {"head": fresh.frontier.size, "frontier": fresh.frontier.to_bytes(), "last_at": last_at and last_at[0]}
         if connection.execute(SQL["make_live"], {**key, **head, "was": fresh.was, "at": at}).rowcount != 1:
-            raise MovedOn(0, swapped=True)
+            raise MovedOn(swapped=True)
         finish(connection)
         if fresh.was == "building":  # the last segment of one that was live before is of what is recorded in it
             recorded = (fresh.frontier.size + 1, "recorded", None, "recorded")
@@ -157,8 +181,10 @@ def _try_swap(
             head_position=fresh.frontier.size,
             root=fresh.frontier.root().hex(),
         )
+        if live.control != seen.control and not live.control.closed:
+            raise MovedOn(settings=True)
         control = (live.control_position, live.control)
-        done = record_control(connection, account, actor, control, (*record, swapped), at=at)
+        done = record_control(connection, account, actor, control, (*record(), swapped), at=at)
         if done is None:
             raise Rollback
     return done is not None

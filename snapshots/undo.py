@@ -173,7 +173,7 @@ def _activate(
             fresh=fresh,
             at=application.clock(),
             finish=lambda _: None,
-            record=_recorded(report, live, kept, choices),
+            record=lambda: _recorded(report, live, kept, choices),
         )
     except MovedOn as wrong:
         raise _changed(report, wrong) from wrong
@@ -210,12 +210,12 @@ def _recorded(report: ActivationReport, live: Live, kept: Kept, choices: Activat
     if not found.numbers_kept:
         return (activated,)
     highest = {f"{one.kind}/{one.series}": one.highest for one in found.numbers_kept}
-    return (NumbersGiven(stream=live.stream, highest=highest), activated)
+    missing = {f"{one.kind}/{one.series}": one.missing for one in found.numbers_kept}
+    return (NumbersGiven(stream=live.stream, highest=highest, missing=missing), activated)
 
 
 def _changed(report: ActivationReport, moved: MovedOn) -> ChangedBetween:
-    what = "it lives in another stream" if moved.swapped else f"it got {moved.events:,} events"
-    reason = f"the account changed since the streams were compared: {what}; nothing was changed, begin again"
+    reason = f"the account changed since the streams were compared: {moved.what}; nothing was changed, begin again"
     return ChangedBetween(
         _replace(report, outcome="refused", code=ChangedBetween.code, reason=reason, changed_meanwhile=moved.events)
     )

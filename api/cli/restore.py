@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
 import typer
 
@@ -38,6 +38,12 @@ def restore(
     accept_edits: Annotated[
         bool, typer.Option("--accept-edits", help="Also take files that were edited after the archive was signed.")
     ] = False,
+    meanwhile: Annotated[
+        str, typer.Option(help="If the account changes meanwhile. refuse: keep it; discard: overwrite it all the same.")
+    ] = "refuse",
+    numbers: Annotated[
+        str, typer.Option(help="Of lost documents. keep-series: never give them out again; reuse-numbers: do.")
+    ] = "keep-series",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     email: As = None,
     as_json: Json = False,
@@ -48,23 +54,19 @@ def restore(
     """
     from api.bootstrap import limits
     from api.cli.session import session
-    from snapshots.report import readable
+    from snapshots.report import Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions, readable
     from snapshots.restore import Choices, Refused, restore_archive
 
-    if mode not in ("overwrite", "add"):
-        raise typer.BadParameter(f"{mode!r} is neither overwrite nor add", param_hint="--mode")
-    if errors not in ("abort", "skip"):
-        raise typer.BadParameter(f"{errors!r} is neither abort nor skip", param_hint="--errors")
-    if subscriptions not in ("hold", "moved"):
-        raise typer.BadParameter(f"{subscriptions!r} is neither hold nor moved", param_hint="--subscriptions")
     choices = Choices(
-        mode=mode,  # type: ignore[arg-type]  # checked just above, and so are those below
-        errors=errors,  # type: ignore[arg-type]
+        mode=one_of(Mode, mode, "--mode"),
+        errors=one_of(OnErrors, errors, "--errors"),
         dry_run=dry_run,
         change_closed_periods=change_closed_periods,
         from_other_account=from_other_account,
-        subscriptions=subscriptions,  # type: ignore[arg-type]
         accept_edits=accept_edits,
+        subscriptions=one_of(Subscriptions, subscriptions, "--subscriptions"),
+        meanwhile=one_of(OnMeanwhile, meanwhile, "--meanwhile"),
+        numbers=one_of(Numbers, numbers, "--numbers"),
     )
     with session(email) as who, file.open("rb") as opened:
         access = who.access(into)
@@ -108,6 +110,13 @@ class ChangedSinceAsked(RestoreError):
 
     def __str__(self) -> str:
         return f"{self.account} changed after it was rehearsed; nothing was restored"
+
+
+def one_of(choices: Any, value: str, option: str) -> Any:
+    """*value*, when it is one of a literal type's *choices*. Raises typer.BadParameter."""
+    if value not in get_args(choices):
+        raise typer.BadParameter(f"{value!r} is none of: {', '.join(get_args(choices))}", param_hint=option)
+    return value
 
 
 def live_head(who: Session, access: Access) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from domain.parties import Value
 from projections.moments import read_moment
 from snapshots.backup import take_backup
 from snapshots.inspection import inspect_archive
-from snapshots.report import Mode, OnErrors, Subscriptions
+from snapshots.report import Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions
 from snapshots.restore import Choices, restore_archive
 
 backups = APIRouter(prefix="/accounts/{account}/backups", tags=["backups"])
@@ -47,7 +47,8 @@ class RestoreFields(Value, frozen=True, kw_only=True):
     ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner.
     ``from_other_account`` takes an archive of another account than this one. ``accept_edits`` takes files that were
     edited after the archive was signed. ``subscriptions``: ``hold`` those whose next date has passed, or ``moved``
-    where this account replaces the archive's.
+    where this account replaces the archive's. When the account changed ``meanwhile``, overwriting refuses, or it
+    discards the changes. The ``numbers`` of lost documents are not given out again, or are.
     """
 
     mode: Mode = "overwrite"
@@ -57,6 +58,8 @@ class RestoreFields(Value, frozen=True, kw_only=True):
     from_other_account: bool = False
     subscriptions: Subscriptions = "hold"
     accept_edits: bool = False
+    meanwhile: OnMeanwhile = "refuse"
+    numbers: Numbers = "keep-series"
 
 
 @backups.post(
