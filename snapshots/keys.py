@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -38,6 +38,7 @@ from snapshots.signing import (
 )
 
 OUR_NAME = "this installation"
+NEVER_BELIEVED = datetime.min.replace(tzinfo=UTC)  # distrusted from then on
 _SEED_BYTES = 32
 
 

@@ -20,6 +20,7 @@ from api.cli import (
     field,
     importing,
     inspect,
+    keys,
     member,
     rebuild,
     restore,
@@ -50,6 +51,7 @@ app.add_typer(subscription.app, name="subscription")
 app.add_typer(importing.app, name="import")
 app.add_typer(streams.app, name="streams")
 app.add_typer(config.app, name="config")
+app.add_typer(keys.app, name="keys")
 app.command("backup")(backup.backup)
 app.command("inspect")(inspect.inspect)
 app.command("restore")(restore.restore)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from api.http import accounts, archives, entities, history, imports, problems, streams
+from api.http import accounts, archives, entities, history, imports, keys, problems, streams
 from api.http.caller import known_queries
 from api.http.gate import OPENAPI_PATH, Gate
 from api.http.schemas import PROBLEM_RESPONSE, describe
@@ -46,6 +46,7 @@ def create_app(application: Application, settings: Settings) -> FastAPI:
 def _routes() -> APIRouter:
     routes = APIRouter(prefix="/v1", dependencies=[Depends(known_queries)], responses=PROBLEM_RESPONSE)
     routes.include_router(accounts.people)
+    routes.include_router(keys.router)
     routes.include_router(accounts.router)
     routes.include_router(accounts.inside)
     for kind in Kind:

@@ -21,6 +21,8 @@ from domain.events import DATA_TYPES
 from domain.rules import RULES
 from projections.control_totals import ControlTotals
 from snapshots.manifest import FileListed, Manifest, PersonNamed, Segment
+from snapshots.signing import public_pem
+from tests.fixtures.archives import SIGNER
 from tests.ubl_documents import invoice
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +58,7 @@ def installation(empty_database: str, tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setenv(f"COUNTERFOIL_{name}", value)
     (tmp_path / "invoices").mkdir()
     (tmp_path / "invoices" / "one.xml").write_bytes(invoice())
+    (tmp_path / "head-office.pem").write_text(public_pem(SIGNER.public))
     assert run(["account", "open", "Acme BV", "--vat", "BE0417497106"]) == 0
     assert run(["backup", "acme-bv", "-o", "acme.zip"]) == 0
     return tmp_path
