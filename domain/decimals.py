@@ -19,9 +19,12 @@ FRACTION_DIGITS = 6
 PLAIN = f"a decimal of at most {WHOLE_DIGITS} digits before and {FRACTION_DIGITS} after the point"
 _WRITTEN = re.compile(r"-?\d{1,15}(\.\d{1,6})?", re.ASCII)
 _DIGITS_TO_ZERO = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
-_NOT_PLAIN = (b"NaN", b"Infinity", b'"-0')
-# With every digit read as 0: an exponent, and more digits than there may be.
-_NOT_PLAIN_ZEROS = (b"0E", b"0" * (WHOLE_DIGITS + 1), b"." + b"0" * (FRACTION_DIGITS + 1))
+# Each begins with a character that lines seldom have, so that a search skips from one to the next.
+_NOT_PLAIN = tuple(
+    re.compile(mark).search
+    for mark in (rb"NaN", rb"Infinity", rb"E[+-]\d", rb"\.\d{%d}" % (FRACTION_DIGITS + 1), rb'"-0')
+)
+_TOO_LONG = b"0" * (WHOLE_DIGITS + 1)
 
 ZERO = Decimal(0)
 HUNDRED = Decimal(100)
@@ -33,11 +36,13 @@ def is_plain(value: Decimal) -> bool:
 
 
 def may_hold_odd_decimals(lines: bytes) -> bool:
-    """Whether JSON *lines* may hold a decimal that is not plain. No false "no"; a "yes" wants a look at each value."""
-    if any(mark in lines for mark in _NOT_PLAIN):
+    """Whether JSON *lines* may hold a decimal that is not plain. No false "no"; a "yes" wants a look at each value.
+
+    The lines are as we write them: an exponent has its sign.
+    """
+    if any(search(lines) for search in _NOT_PLAIN):
         return True
-    zeros = lines.translate(_DIGITS_TO_ZERO)
-    return any(mark in zeros for mark in _NOT_PLAIN_ZEROS)
+    return _TOO_LONG in lines.translate(_DIGITS_TO_ZERO)
 
 
 def odd_decimals(value: Any, path: str = "") -> Iterator[tuple[str, Decimal]]:
