@@ -164,7 +164,13 @@ def check_lines(lines: Iterable[Line]) -> None:
             raise FieldRefused("lines.price_base_quantity", str(line.price_base_quantity), "more than 0")
         if line.net_price < 0:
             raise FieldRefused("lines.net_price", str(line.net_price), "an amount of at least 0 (EN 16931 BR-27)")
-        check_vat(f"lines[{line.line_id}].vat", line.vat)
+        if not _is_standard(line.vat):
+            check_vat(f"lines[{line.line_id}].vat", line.vat)
+
+
+def _is_standard(vat: Vat) -> bool:
+    """Whether it is of the category that nearly all lines have, with a rate that it may have."""
+    return vat.category == "S" and vat.rate is not None and ZERO < vat.rate <= HUNDRED
 
 
 def check_amount(field: str, amount: Decimal | None, digits: int) -> None:
@@ -220,8 +226,10 @@ def vat_breakdown(
         taxable[key] = taxable.get(key, ZERO) + charge.amount
     reasons = {exemption.category: exemption for exemption in exemptions}
     return tuple(
-        _breakdown(category, rate, amount, reasons.get(category), digits)
-        for (category, rate), amount in taxable.items()
+        [
+            _breakdown(category, rate, amount, reasons.get(category), digits)
+            for (category, rate), amount in taxable.items()
+        ]
     )
 
 
@@ -250,11 +258,11 @@ def totals(
     rounding: Decimal | None,
 ) -> Totals:
     """The document's totals (BR-CO-10 to BR-CO-16)."""
-    of_lines = round_half_up(sum((line.net_amount or ZERO for line in lines), ZERO), digits)
-    of_allowances = round_half_up(sum((part.amount for part in allowances), ZERO), digits) if allowances else None
-    of_charges = round_half_up(sum((part.amount for part in charges), ZERO), digits) if charges else None
+    of_lines = round_half_up(sum([line.net_amount or ZERO for line in lines], ZERO), digits)
+    of_allowances = round_half_up(sum([part.amount for part in allowances], ZERO), digits) if allowances else None
+    of_charges = round_half_up(sum([part.amount for part in charges], ZERO), digits) if charges else None
     without_vat = of_lines - (of_allowances or ZERO) + (of_charges or ZERO)
-    vat = round_half_up(sum((part.tax for part in breakdown), ZERO), digits)
+    vat = round_half_up(sum([part.tax for part in breakdown], ZERO), digits)
     with_vat = without_vat + vat
     return Totals(
         lines=of_lines,

@@ -108,18 +108,15 @@ DocumentCorrected = whole(Corrected, Document, without=frozenset({"kind"}))
 
 def summed(document: Document) -> Document:
     """The document with totals and VAT breakdown of its lines, payments and credits."""
-    digits = minor_unit(document.currency)
-    breakdown = vat_breakdown(document.lines, document.allowances, document.charges, document.vat_exemptions, digits)
-    sums = totals(
-        document.lines,
-        document.allowances,
-        document.charges,
-        breakdown,
-        digits=digits,
-        paid=document.prepaid,
-        rounding=document.rounding,
-    )
+    sums, breakdown = _sums(document)
     return msgspec.structs.replace(document, totals=sums, vat_breakdown=breakdown)
+
+
+def _sums(of: DocumentFields) -> tuple[Totals, tuple[VatBreakdown, ...]]:
+    digits = minor_unit(of.currency)
+    breakdown = vat_breakdown(of.lines, of.allowances, of.charges, of.vat_exemptions, digits)
+    sums = totals(of.lines, of.allowances, of.charges, breakdown, digits=digits, paid=of.prepaid, rounding=of.rounding)
+    return sums, breakdown
 
 
 _PAID_STATE = {
@@ -129,7 +126,7 @@ _PAID_STATE = {
 
 
 def _with_payments(document: Document, version: int, payments: tuple[Payment, ...]) -> Document:
-    paid = sum((payment.amount for payment in payments), document.prepaid or ZERO)
+    paid = sum([payment.amount for payment in payments], document.prepaid or ZERO)
     return _settled(document, version, paid or None, payments=payments)
 
 
@@ -138,7 +135,7 @@ def _settled(document: Document, version: int, paid: Decimal | None, **changes: 
     before = document.totals
     assert before is not None, "only an issued document is paid or credited, and that has totals"
     credits = changes.get("credits", document.credits)
-    credited = sum((credit.amount for credit in credits), ZERO)
+    credited = sum([credit.amount for credit in credits], ZERO)
     due = before.with_vat - (paid or ZERO) + (before.rounding or ZERO) - credited
     if document.kind is Kind.RECEIPT:
         state = DocumentState.REVERSED if credited == before.with_vat else document.state
@@ -161,8 +158,11 @@ def _settled(document: Document, version: int, paid: Decimal | None, **changes: 
 def evolve(state: Document | None, event: Any, entity_id: EntityId, version: int, *, kind: Kind) -> Document:
     """The document after *event*. Total: what was recorded is never judged again."""
     if state is None:
-        begun = Document(entity_id, version, kind, **msgspec.structs.asdict(event))
-        return begun if isinstance(event, Imported) else summed(begun)
+        given = msgspec.structs.asdict(event)
+        if isinstance(event, Imported):
+            return Document(entity_id, version, kind, **given)
+        sums, breakdown = _sums(event)
+        return Document(entity_id, version, kind, totals=sums, vat_breakdown=breakdown, **given)
     changes: dict[str, Any]
     match event:
         case e.Issued():

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import msgspec
@@ -120,10 +121,9 @@ def admit(state: Document | None, event: Any, *, kind: Kind) -> None:
             return
         if not isinstance(event, e.Drafted):
             raise NotPossible(kind.value, fact_of(event), "not there", "it is there")
-        for name in _NOT_FOR[kind]:
-            value = getattr(event, name)
-            if value is not None and value != ():
-                _check_fields(kind, {name: value})
+        names, values, absent = _NOT_FOR[kind]
+        if values(event) != absent:
+            _check_fields(kind, {name: getattr(event, name) for name in names})
         _check_amounts(event, event.currency)
         return
     if isinstance(event, (e.Drafted, Imported)):
@@ -137,7 +137,14 @@ def admit(state: Document | None, event: Any, *, kind: Kind) -> None:
         check(state, event)
 
 
-_NOT_FOR = {kind: [name for name, kinds in ONLY_FOR.items() if kind not in kinds] for kind in DOCUMENT_KINDS}
+def _not_for(kind: Kind) -> tuple[list[str], Callable[[Any], Any], Any]:
+    """The fields that a kind does not have; what gives their values; and those of a document that has none of them."""
+    names = [name for name, kinds in ONLY_FOR.items() if kind not in kinds]
+    values = attrgetter(*names)
+    return names, values, values(e.Drafted(customer=EntityId(""), currency="EUR", language="en"))
+
+
+_NOT_FOR = {kind: _not_for(kind) for kind in DOCUMENT_KINDS}
 
 
 def _check_fields(kind: Kind, fields: dict[str, Any]) -> None:
@@ -154,12 +161,13 @@ def _check_amounts(of: DocumentFields | e.LinesChanged, currency: str) -> None:
     digits = minor_unit(currency)
     check_lines(of.lines)
     for line in of.lines:
-        for part in (*line.allowances, *line.charges):
-            check_amount(f"lines[{line.line_id}]: an allowance or charge", part.amount, digits)
+        if line.allowances or line.charges:
+            for part in (*line.allowances, *line.charges):
+                check_amount(f"lines[{line.line_id}]: an allowance or charge", part.amount, digits)
         due = net_amount(line, digits)
         if line.net_amount != due:
             raise AmountDiffers(f"lines[{line.line_id}].net_amount", str(line.net_amount), str(due))
-    for name, parts in (("allowances", of.allowances), ("charges", of.charges)):
+    for name, parts in (("allowances", of.allowances), ("charges", of.charges)) if of.allowances or of.charges else ():
         for number, part in enumerate(parts):
             check_amount(f"{name}[{number}].amount", part.amount, digits)
             check_vat(f"{name}[{number}].vat", part.vat)
@@ -184,7 +192,7 @@ def _check_whole(document: Document) -> None:
     kind, state = document.kind, document.state
     if state is _S.DELETED:
         raise FieldRefused("state", state.value, "none: what is deleted has no record")
-    _check_fields(kind, {name: getattr(document, name) for name in _NOT_FOR[kind]})
+    _check_fields(kind, {name: getattr(document, name) for name in _NOT_FOR[kind][0]})
     _check_amounts(document, document.currency)
     if any(preceding.document == document.id for preceding in document.preceding_invoices):
         raise FieldRefused("preceding_invoices", document.id, "another document than itself")
