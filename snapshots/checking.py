@@ -68,8 +68,8 @@ class PartitionInput(NamedTuple):
     """One partition: timeline lines with their positions, snapshot lines by kind with their line numbers.
 
     *copy_prefix* begins the rows that a builder copies (none are made without it); entities of *hold* are not copied
-    but handed out; *partitions* is a power of two. Without *correcting*, a snapshot that is not the fold of its events
-    is a fault; with it, an event that leads there follows.
+    but handed out; facts are *digested* for who compares them; *partitions* is a power of two. Without *correcting*, a
+    snapshot that is not the fold of its events is a fault; with it, an event that leads there follows.
     """
 
     lines: bytes
@@ -80,6 +80,7 @@ class PartitionInput(NamedTuple):
     hold: frozenset[str]
     correcting: Correcting | None = None
     limits: LineLimits = LINE_LIMITS
+    digested: bool = False
 
 
 class Spooled(NamedTuple):
@@ -91,6 +92,7 @@ class Spooled(NamedTuple):
     hold: frozenset[str]
     correcting: Correcting | None
     limits: LineLimits
+    digested: bool
 
 
 class Checked(NamedTuple):
@@ -185,10 +187,8 @@ def check_spooled(descriptor: int, given: Spooled) -> PartitionChecked:
 def check_partition(given: PartitionInput) -> PartitionChecked:
     """The partition's sound entities, and what is wrong with the others."""
     entities, corrected, faults = _check(given)
-    across: dict[int, list[str]] = {}
     everyone = entities + [entity for entity, _, _ in corrected]
-    for entity in everyone:
-        note_across(entity, given.partitions, across, faults)
+    across = note_across(everyone, given.partitions, faults)
     hold = given.hold
     free = [entity for entity in everyone if entity.id not in hold] if hold else everyone
     totaller = Totaller()
@@ -200,10 +200,10 @@ def check_partition(given: PartitionInput) -> PartitionChecked:
         for entity, line, correction in corrected
     ]
     return PartitionChecked(
-        facts=_encode_facts([fact_of(entity) for entity in everyone]),
+        facts=_encode_facts([fact_of(entity, digested=given.digested) for entity in everyone]),
         faults=faults,
         totaller=totaller,
-        across={partition: "".join(records).encode() for partition, records in across.items()},
+        across=across,
         rows=b"".join(rows),
         rows_count=len(rows),
         held=[entity for entity in everyone if entity.id in hold] if hold else [],
@@ -349,8 +349,8 @@ def _fields_between(state: Any, stated: Any) -> Iterator[str]:
                 yield name
 
 
-def fact_of(entity: Checked) -> EntityFact:
-    """What is compared and reported of an entity."""
+def fact_of(entity: Checked, *, digested: bool = True) -> EntityFact:
+    """What is compared and reported of an entity; not *digested* there is nothing that it could be compared with."""
     state = entity.state
     fields = [(entity.kind.value, key) for key in state.custom_fields]
     document = None
@@ -366,7 +366,7 @@ def fact_of(entity: Checked) -> EntityFact:
         if state.state == "active":
             due_next = (state.customer, state.next_date.isoformat())
     number = getattr(state, "number", None)
-    digest = md5(entity.line, usedforsecurity=False).hexdigest()
+    digest = md5(entity.line, usedforsecurity=False).hexdigest() if digested else ""
     return EntityFact(entity.id, entity.kind, state.version, number, entity.is_gone, digest, document, fields, due_next)
 
 
@@ -382,36 +382,67 @@ _TARGET_CODES = {kind: chr(65 + number) for number, kind in enumerate(KINDS)}
 _ANY_DOCUMENT = "".join(_TARGET_CODES[kind] for kind in Kind if kind.is_document)
 
 
-def note_across(entity: Checked, partitions: int, across: dict[int, list[str]], faults: Faults) -> None:
-    """Note what must be looked at together with other entities, by the partition where they meet.
+def note_across(entities: Iterable[Checked], partitions: int, faults: Faults) -> dict[int, bytes]:
+    """What of a partition's *entities* must be looked at together with others, by the partition where they meet.
 
     Records end with a line feed; a reference that would break them is a fault. E: an entity that is there (id, kind,
-    gone). R: a reference (target, source, source's kind, draft, kinds that it may lead to). U, M: a key that must be
-    unique, or by which things are taken for the same (id, kind, key).
+    gone). R: references to one target (target, sources' kind, draft, kinds that it may lead to, field, sources). U, M:
+    a key that must be unique, or by which things are taken for the same (id, kind, key).
     """
     mask = partitions - 1
-    kind = _KIND_CODES[entity.kind]
-    id_ = entity.id
-    across.setdefault(int(id_[-3:], 16) & mask, []).append(f"E{id_}{kind}{int(entity.is_gone)}\n")
-    if entity.is_gone:
-        return
-    seen = set()
-    draft = "1" if getattr(entity.state, "state", None) == "draft" else "0"
-    for field, target, kinds in RULES[entity.kind].references(entity.state):
-        if target in seen:
+    across: dict[int, list[str]] = {}
+    sources: dict[tuple[EntityId, str, str, tuple[Kind, ...]], list[EntityId]] = {}
+    for entity in entities:
+        id_, state, kind = entity.id, entity.state, _KIND_CODES[entity.kind]
+        across.setdefault(int(id_[-3:], 16) & mask, []).append(f"E{id_}{kind}{int(entity.is_gone)}\n")
+        if entity.is_gone:
             continue
-        seen.add(target)
+        seen = set()
+        draft = kind + ("1" if getattr(state, "state", None) == "draft" else "0")
+        for field, target, kinds in RULES[entity.kind].references(state):
+            if target not in seen:
+                seen.add(target)
+                sources.setdefault((target, draft, field, kinds), []).append(id_)
+        for key in unique_keys(entity.kind, state):
+            across.setdefault(zlib.crc32(key.encode()) & mask, []).append(f"U{id_}{kind}{key}\n")
+        for key in match_keys(entity.kind, state):
+            across.setdefault(zlib.crc32(key.encode()) & mask, []).append(f"M{id_}{kind}{key}\n")
+    for (target, draft, field, kinds), ids in sources.items():
         if len(target) != _ID_LENGTH or "\n" in target:
-            reason = f"{entity.kind.value} {id_}: {field}: refers to {_shown(target)}; expected an id"
-            file = SNAPSHOT_FILES[entity.kind]
-            faults.add(_fault("archive.reference-unknown", file, None, field, id_, reason))
+            kind_of_sources = KINDS[int(draft[:2])]
+            for source in ids:
+                reason = f"{kind_of_sources.value} {source}: {field}: refers to {_shown(target)}; expected an id"
+                file = SNAPSHOT_FILES[kind_of_sources]
+                faults.add(_fault("archive.reference-unknown", file, None, field, source, reason))
             continue
         targets = "".join([_TARGET_CODES[one] for one in kinds]) if kinds else _ANY_DOCUMENT
-        record = f"R{target}{id_}{kind}{draft}{targets} {field}\n"
+        record = f"R{target}{draft}{targets} {field} {''.join(ids)}\n"
         across.setdefault(partition_of(target, mask), []).append(record)
-    for letter, keys in (("U", unique_keys(entity.kind, entity.state)), ("M", match_keys(entity.kind, entity.state))):
-        for key in keys:
-            across.setdefault(zlib.crc32(key.encode()) & mask, []).append(f"{letter}{id_}{kind}{key}\n")
+    return {partition: "".join(records).encode() for partition, records in across.items()}
+
+
+class References(NamedTuple):
+    """What an R record says: who of one kind refers to *target* by *field*, all drafts or none."""
+
+    target: str
+    kind: Kind
+    draft: bool
+    kinds: tuple[Kind, ...]
+    field: str
+    sources: list[str]
+
+
+def references_in(record: str) -> References:
+    """The references that an R record notes."""
+    codes, field, ids = record[40:].split(" ")
+    return References(
+        record[1:37],
+        KINDS[int(record[37:39])],
+        record[39] == "1",
+        tuple([KINDS[ord(letter) - 65] for letter in codes]),
+        field,
+        [ids[at : at + _ID_LENGTH] for at in range(0, len(ids), _ID_LENGTH)],
+    )
 
 
 def file_of(kind: Kind) -> int:
@@ -483,43 +514,58 @@ def _seeming_entity(raw: bytes) -> str | None:
 def _fold(
     events: Iterable[tuple[int, Event]], faults: Faults, last_at: dict[EntityId, str]
 ) -> dict[EntityId, tuple[int, Any]]:
-    """Each entity's last position and state, and in *last_at* the time of its last event; what breaks a rule is noted,
-    and its entity goes no further.
+    """Each sound entity's last position and state, and in *last_at* the time of its last event; of the others, what
+    first breaks a rule is noted.
     """
+    of_entity: dict[EntityId, list[tuple[int, Event]]] = {}
+    for one in events:
+        id_ = one[1].entity
+        if id_ in of_entity:
+            of_entity[id_].append(one)
+        else:
+            of_entity[id_] = [one]
     folded: dict[EntityId, tuple[int, Any]] = {}
+    for id_, its in of_entity.items():
+        if id_ not in faults.entities:
+            _fold_one(id_, its, faults, folded, last_at)
+    return folded
+
+
+def _fold_one(
+    id_: EntityId,
+    events: list[tuple[int, Event]],
+    faults: Faults,
+    folded: dict[EntityId, tuple[int, Any]],
+    last_at: dict[EntityId, str],
+) -> None:
+    state: Any = None
+    version, at, position = 0, "", 0
+    kind = events[0][1].rules.kind
     for position, event in events:
-        id_ = event.entity
-        if id_ in faults.entities:
-            continue
-        before = folded.get(id_)
-        state: Any = before[1] if before else None
-        version = state.version + 1 if before else 1
         rules = event.rules
+        version += 1
         if event.version != version:
             reason = f"version: found {event.version}; expected {version}, the entity's next"
-            faults.add(_fault("archive.version-gap", TIMELINE, position, "version", id_, reason))
-            continue
-        if before is None:
-            if not is_canonical(id_):
-                reason = f"entity: found {id_!r}; expected a UUID in lower case with hyphens"
-                faults.add(_fault("line.refused", TIMELINE, position, "entity", id_, reason))
+            fault = _fault("archive.version-gap", TIMELINE, position, "version", id_, reason)
+        elif event.at < at:
+            reason = f"at: found {event.at}; expected no time before {at}, that of the entity's last event"
+            fault = _fault("archive.time-goes-back", TIMELINE, position, "at", id_, reason)
+        elif rules.kind is not kind:
+            reason = f"type: found {event.type} for a {kind.value}; expected an event of its kind"
+            fault = _fault("archive.kind-changes", TIMELINE, position, "type", id_, reason)
+        else:
+            try:
+                rules.admit(state, event.data)
+            except DomainError as wrong:
+                fault = _fault(wrong.code, TIMELINE, position, getattr(wrong, "field", None), id_, str(wrong))
+            else:
+                state = rules.evolve(state, event.data, id_, version)
+                at = event.at
                 continue
-        elif event.at < last_at[id_]:
-            reason = f"at: found {event.at}; expected no time before {last_at[id_]}, that of the entity's last event"
-            faults.add(_fault("archive.time-goes-back", TIMELINE, position, "at", id_, reason))
-            continue
-        elif kind_of(state) is not rules.kind:
-            reason = f"type: found {event.type} for a {kind_of(state).value}; expected an event of its kind"
-            faults.add(_fault("archive.kind-changes", TIMELINE, position, "type", id_, reason))
-            continue
-        try:
-            rules.admit(state, event.data)
-        except DomainError as wrong:
-            faults.add(_fault(wrong.code, TIMELINE, position, getattr(wrong, "field", None), id_, str(wrong)))
-            continue
-        folded[id_] = (position, rules.evolve(state, event.data, id_, version))
-        last_at[id_] = event.at
-    return folded
+        faults.add(fault)
+        return
+    folded[id_] = (position, state)
+    last_at[id_] = at
 
 
 def _snapshots(given: PartitionInput, faults: Faults) -> dict[EntityId, _Found]:

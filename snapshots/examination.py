@@ -29,12 +29,14 @@ from snapshots.checking import (
     Correction,
     EntityFact,
     PartitionChecked,
+    References,
     Spooled,
     check_spooled,
     decode_facts,
     file_of,
     line_fault,
     partition_of,
+    references_in,
     snapshot_id,
 )
 from snapshots.copying import placed
@@ -130,6 +132,7 @@ class Examiner:
         hold: frozenset[str] = frozenset(),
         look: Callable[[int, list[EntityFact]], None] | None = None,
         correcting: Correcting | None = None,
+        digested: bool = False,
         progress: Progress = no_progress,
     ) -> None:
         self.archive = archive
@@ -145,6 +148,7 @@ class Examiner:
         self._hold = hold
         self._look = look
         self._correcting = correcting
+        self._digested = digested
         self._corrections: list[Correction] = []
         self._corrections_count = 0
         self._progress = progress
@@ -307,6 +311,7 @@ class Examiner:
                 self._hold,
                 self._correcting,
                 self.archive.line_limits,
+                self._digested,
             )
 
     def _take(self, partition: int, checked: PartitionChecked) -> None:
@@ -393,31 +398,29 @@ class Examiner:
                 self._check_key(key, holders, refused)
         for record in records:
             if record[0] == "R":
-                self._check_reference(record, there, own, refused)
+                self._check_references(references_in(record), there, own, refused)
 
-    def _check_reference(
-        self, record: str, there: dict[str, tuple[Kind, bool]], own: dict[str, tuple[Kind, bool]], refused: set[str]
+    def _check_references(
+        self, of: References, there: dict[str, tuple[Kind, bool]], own: dict[str, tuple[Kind, bool]], refused: set[str]
     ) -> None:
-        target, source = record[1:37], record[37:73]
-        codes, _, field = record[76:].partition(" ")
-        kinds = _kinds_of(codes)
-        if field == "merged_into":
-            self._merged[source] = (target, KINDS[int(record[73:75])])
+        target, kinds = of.target, of.kinds
+        if of.field == "merged_into":
+            self._merged.update(dict.fromkeys(of.sources, (target, of.kind)))
 
         def fits(found: tuple[Kind, bool] | None) -> bool:
-            return found is not None and found[0] in kinds and (record[75] == "1" or not found[1])
+            return found is not None and found[0] in kinds and (of.draft or not found[1])
 
         found = own.get(target, there.get(target))
-        if fits(found) or (fits(there.get(target)) and source not in self._added):
-            return  # what is not added refers to nothing of the account
-        if target in self.faults.entities or target in refused:
-            return  # its own fault says so; who refers to it goes with it
-        kind = KINDS[int(record[73:75])]
+        if fits(found) or target in self.faults.entities or target in refused:
+            return  # a target's own fault says so; who refers to it goes with it
+        fits_there = fits(there.get(target))
         expected = " or ".join(one.value for one in kinds) if len(kinds) < 6 else "a document"
         what = "which is not there" if found is None else f"which is {_what(found)}"
         where = "account" if target in own else "archive"
-        reason = f"{field}: refers to {target}, {what}; expected {expected} of the {where}"
-        self._refuse("archive.reference-unknown", kind, source, reason, refused)
+        reason = f"{of.field}: refers to {target}, {what}; expected {expected} of the {where}"
+        for source in of.sources:
+            if not fits_there or source in self._added:  # what is not added refers to nothing of the account
+                self._refuse("archive.reference-unknown", of.kind, source, reason, refused)
 
     def _check_merges(self, refused: set[str]) -> None:
         """Note what is merged in a ring: nothing would stand for it, and whoever looked would look for ever."""
@@ -458,10 +461,12 @@ class Examiner:
         before = len(refused)
         for partition in range(self._partitions):
             for record in self._across.read(partition).decode().split("\n")[:-1]:
-                if record[0] == "R" and record[1:37] in refused and record[37:73] not in refused:
-                    kind, source = KINDS[int(record[73:75])], record[37:73]
-                    reason = f"refers to {record[1:37]}, which is left out"
-                    self._refuse("archive.reference-left-out", kind, source, reason, refused)
+                if record[0] == "R" and record[1:37] in refused:
+                    of = references_in(record)
+                    reason = f"refers to {of.target}, which is left out"
+                    for source in of.sources:
+                        if source not in refused:
+                            self._refuse("archive.reference-left-out", of.kind, source, reason, refused)
         return len(refused) > before
 
     def _check_totals(self, totals: ControlTotals) -> None:
@@ -483,10 +488,6 @@ def partitions_for(archive: Archive, *, events_beside: int = 0) -> int:
     while wanted * _PARTITION_BYTES < size and wanted < _MOST_PARTITIONS:
         wanted *= 2
     return wanted
-
-
-def _kinds_of(code: str) -> tuple[Kind, ...]:
-    return tuple(KINDS[ord(letter) - 65] for letter in code)
 
 
 def _what(found: tuple[Kind, bool]) -> str:

@@ -316,14 +316,16 @@ class _Restore:
         except (RowRefused, psycopg.DataError, psycopg.IntegrityError):
             # The server refuses some faulty lines before their check comes round; the check says what is wrong.
             comparison = Comparison(target, adding=False, today=self._today(live))
-            found = self._examine(leave_out=leave_out, look=comparison.look)
+            found = self._examine(leave_out=leave_out, look=comparison.look, digested=target.count > 0)
             self._judge(leave_out, live, target, comparison, found)
             raise
 
     def _build_over(self, leave_out: frozenset[str] | None, live: Live, target: Target) -> RestoreReport:
         comparison = Comparison(target, adding=False, today=self._today(live))
         with self._fresh_stream() as fresh:
-            found = self._examine(leave_out=leave_out, sink=fresh, fresh=fresh, look=comparison.look)
+            found = self._examine(
+                leave_out=leave_out, sink=fresh, fresh=fresh, look=comparison.look, digested=target.count > 0
+            )
             report = self._judge(leave_out, live, target, comparison, found)
             self._refuse_if_closed(report)
             if fresh is None:
@@ -417,6 +419,7 @@ class _Restore:
             added=comparison.added,
             refuse_clashes=refuse,
             look=comparison.look,
+            digested=target.count > 0,
         )
         return comparison, found
 
@@ -459,6 +462,7 @@ class _Restore:
         fresh: StreamBuilder | None = None,
         hold: frozenset[str] = frozenset(),
         look: Callable[..., None] | None = None,
+        digested: bool = False,
     ) -> Examination:
         return Examiner(
             self._archive,
@@ -472,6 +476,7 @@ class _Restore:
             copy_prefix=fresh.copy_prefix if fresh is not None else None,
             hold=hold,
             look=look,
+            digested=digested,
             progress=self._progress,
         ).run()
 
