@@ -127,25 +127,31 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
     return append(EMPTY, leaves).root()
 
 
-def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The siblings on the way from leaf *index* (counted from 0) up to the root, the lowest first (RFC 9162, 2.1.3.1).
+def inclusion_path(index: int, size: int) -> list[range]:
+    """The leaves, counted from 0, below each sibling on the way from leaf *index* up, the lowest first.
 
-    Reads all *leaves*: the tree's leaf hashes. Raises OutsideTree.
+    The roots over them are the proof that the leaf is in the tree of *size* leaves (RFC 9162, 2.1.3.1). Raises
+    OutsideTree.
     """
-    if not 0 <= index < len(leaves):
-        raise OutsideTree(what="leaf", found=index, size=len(leaves))
-    proof = []
-    first, after = 0, len(leaves)
+    if not 0 <= index < size:
+        raise OutsideTree(what="leaf", found=index, size=size)
+    path = []
+    first, after = 0, size
     while after - first > 1:
         middle = first + _left_size(after - first)
         if index < middle:
-            proof.append(root_of(leaves[middle:after]))
+            path.append(range(middle, after))
             after = middle
         else:
-            proof.append(root_of(leaves[first:middle]))
+            path.append(range(first, middle))
             first = middle
-    proof.reverse()
-    return proof
+    path.reverse()
+    return path
+
+
+def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """The roots over `inclusion_path`, of a tree whose leaf hashes are at hand. Raises OutsideTree."""
+    return [root_of(leaves[part.start : part.stop]) for part in inclusion_path(index, len(leaves))]
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
@@ -172,29 +178,35 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     return last == 0 and node == root
 
 
-def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
-    """The nodes that show the first *old_size* leaves to be a tree that this one only added to (RFC 9162, 2.1.4.1).
+def consistency_path(old_size: int, size: int) -> list[range]:
+    """The leaves, counted from 0, below each node that shows a tree of *size* leaves to begin with one of *old_size*.
 
-    Empty for an old tree of no leaves, or of all of them. Raises OutsideTree.
+    The roots over them are the proof (RFC 9162, 2.1.4.1); none for an old tree of no leaves, or of all of them. Raises
+    OutsideTree.
     """
-    if not 0 <= old_size <= len(leaves):
-        raise OutsideTree(what="earlier size", found=old_size, size=len(leaves))
+    if not 0 <= old_size <= size:
+        raise OutsideTree(what="earlier size", found=old_size, size=size)
     if old_size == 0:
         return []
-    proof = []
-    first, after = 0, len(leaves)
+    path = []
+    first, after = 0, size
     while after != old_size:
         middle = first + _left_size(after - first)
         if old_size <= middle:
-            proof.append(root_of(leaves[middle:after]))
+            path.append(range(middle, after))
             after = middle
         else:
-            proof.append(root_of(leaves[first:middle]))
+            path.append(range(first, middle))
             first = middle
     if first > 0:  # otherwise the subtree reached is the whole old tree, whose root the verifier has
-        proof.append(root_of(leaves[first:after]))
-    proof.reverse()
-    return proof
+        path.append(range(first, after))
+    path.reverse()
+    return path
+
+
+def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
+    """The roots over `consistency_path`, of a tree whose leaf hashes are at hand. Raises OutsideTree."""
+    return [root_of(leaves[part.start : part.stop]) for part in consistency_path(old_size, len(leaves))]
 
 
 def verify_consistency(old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]) -> bool:

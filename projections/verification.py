@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from psycopg import Connection
 
 from domain import control as c
-from domain.errors import StoreError
 from domain.ids import AccountId, PersonId
 from domain.parties import Value
 from domain.store.database import Database, Row
 from domain.store.statements import statements
+from domain.store.streams import AccountUnknown, StreamUnknown
 from domain.tree import EMPTY, HASH_BYTES, Frontier, FrontierDamaged
 from domain.tree import append as append_leaves
 from projections.ahead import ahead
@@ -35,17 +34,6 @@ _CONTROL = msgspec.json.Decoder(c.Control)
 Wrong = Literal["row", "missing", "extra", "tree", "stream", "history", "members", "segments"]
 By = Literal["stream", "history", "archive"]
 _STRENGTH: dict[By, int] = {"stream": 0, "history": 1, "archive": 2}
-
-
-@dataclass(eq=False)
-class StreamUnknown(StoreError):
-    """The account has no such stream to read."""
-
-    code: ClassVar[str] = "store.stream-unknown"
-    found: int | None
-
-    def __str__(self) -> str:
-        return f"stream: found {self.found}; expected the account's live stream, or a retired one that is kept"
 
 
 class Finding(Value, frozen=True, kw_only=True):
@@ -142,13 +130,13 @@ def scan(database: Database, account: AccountId, *, stream: int | None = None, s
     """Recompute lines, leaves and tree of a stream (the live one unless named) from its rows.
 
     The roots at *sizes* are kept, beside those at the sizes that the account itself states. Changes nothing, and sees
-    the account at one moment. Raises StreamUnknown.
+    the account at one moment. Raises AccountUnknown, StreamUnknown.
     """
     findings = _Findings()
     with database.transaction(account, snapshot=True) as connection:
         row = connection.execute(SQL["read_stream"], {"account": account, "stream": stream}).fetchone()
-        if row is None or row[1] not in ("live", "retired"):
-            raise StreamUnknown(stream)
+        if row is None:
+            raise AccountUnknown(account) if stream is None else StreamUnknown(stream)
         number, status, head, frontier = row
         heads = [*_of_stream_row(head, frontier, findings), *_of_history(connection, account, number, findings)]
         log = _Log({*sizes, *(one.size for one in heads)}, head, findings)

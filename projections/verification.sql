@@ -1,7 +1,8 @@
 -- name: read_stream
--- Key: streams_pkey, or streams_live_key for the live one.
+-- The live stream, or another that can be read. Key: streams_pkey.
 SELECT stream_id, status, head_position, frontier FROM streams
-WHERE account_id = %(account)s AND (stream_id = %(stream)s OR (%(stream)s::integer IS NULL AND status = 'live'));
+WHERE account_id = %(account)s AND status IN ('live', 'retired')
+  AND (stream_id = %(stream)s OR (%(stream)s::integer IS NULL AND status = 'live'));
 
 -- name: read_block
 -- A block of rows by position: how many, from where to where, the leaves of their lines, and whether each row is stored
