@@ -7,16 +7,19 @@ size and however far back the position lies.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from psycopg import Connection
 
-from domain.events import decode_lines
-from domain.ids import NIL, AccountId
+from domain.events import decode_data, decode_lines, rules_of
+from domain.ids import NIL, AccountId, EntityId, is_canonical
 from domain.kinds import Kind
-from domain.store.database import Row
+from domain.store.database import Database, Row
 from domain.store.statements import statements
 from domain.tree import EMPTY, Frontier, append
+from domain.work import EntityUnknown, is_gone
+from projections.moments import Position, resolve, resolve_head
 
 SQL = statements("projections", "past.sql")
 _EVENTS_A_BLOCK = 2_000
@@ -30,11 +33,55 @@ class Then(NamedTuple):
     state: Any
 
 
+class Was(NamedTuple):
+    """An entity as it was at a position of a stream."""
+
+    stream: int
+    position: int
+    state: Any
+
+
+def entity_at(
+    database: Database,
+    account: AccountId,
+    kind: Kind,
+    entity: str,
+    named: Position | datetime | None,
+    *,
+    now: datetime,
+) -> Was:
+    """An entity of *kind*, folded from its events up to the moment that is *named*, or to the last.
+
+    Raises EntityUnknown where it was not there then, not yet or no longer; and what ``resolve`` raises.
+    """
+    with database.transaction(account, snapshot=True) as connection:
+        moment = resolve_head(connection, account) if named is None else resolve(connection, account, named, now=now)
+        state = None
+        if is_canonical(entity):
+            parameters = {
+                "account": account,
+                "stream": moment.stream,
+                "entity": entity,
+                "kind": kind.value,
+                "last": moment.position,
+            }
+            for version, type_name, data in connection.execute(SQL["read_entity"], parameters).fetchall():
+                state = rules_of(type_name).evolve(state, decode_data(type_name, data), EntityId(entity), version)
+    if state is None or is_gone(state):
+        raise EntityUnknown(kind.value, entity)
+    return Was(*moment, state)
+
+
 def frontier_at(connection: Connection[Row], account: AccountId, stream: int, position: int) -> Frontier:
     """The log's frontier after *position*, from its leaves: 0.5 s for 500,000."""
+    return frontier_over(connection, account, stream, range(position))
+
+
+def frontier_over(connection: Connection[Row], account: AccountId, stream: int, part: range) -> Frontier:
+    """The frontier of a tree of just those leaves, counted from 0."""
     frontier = EMPTY
-    for after in range(0, position, _LEAVES_A_BLOCK):
-        last = min(after + _LEAVES_A_BLOCK, position)
+    for after in range(part.start, part.stop, _LEAVES_A_BLOCK):
+        last = min(after + _LEAVES_A_BLOCK, part.stop)
         parameters = {"account": account, "stream": stream, "after": after, "last": last}
         leaves = connection.execute(SQL["read_leaves"], parameters, binary=True).fetchall()[0][0]
         frontier = append(frontier, leaves or [])

@@ -21,3 +21,10 @@ FROM (SELECT v.line, v.position, n.entity_id, v.version
             AND e.position <= %(last)s AND (e.entity_id, e.version) > (%(entity)s::uuid, %(version)s)
           ORDER BY e.version) AS v
       ORDER BY n.entity_id, v.version LIMIT %(rows)s) AS block;
+
+-- name: read_entity
+-- The events of an entity, if it is of the kind, up to a position. Key: events_version_key.
+SELECT version, type, data FROM events
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND entity_id = %(entity)s AND position <= %(last)s
+  AND starts_with(type, %(kind)s || '.')
+ORDER BY version;

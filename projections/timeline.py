@@ -157,21 +157,6 @@ def read_timeline(
     return TimelinePage(stream=stream, entries=tuple(_named(database, entries)), cursor=following)
 
 
-def entity_at(database: Database, account: AccountId, entity: EntityId, *, position: int) -> Any | None:
-    """An entity's state as it was at a position of the live stream; None before it was made."""
-    with database.transaction(account, snapshot=True) as connection:
-        row = connection.execute(SQL["read_live"], {"account": account}).fetchone()
-        if row is None:
-            raise AccountUnknown(account)
-        parameters = {"account": account, "stream": row[0], "entity": entity, "version": 2**31 - 1}
-        state = None
-        for version, at, type_name, data in connection.execute(SQL["read_entity"], parameters):
-            if at > position:
-                break
-            state = rules_of(type_name).evolve(state, decode_data(type_name, data), entity, version)
-    return state
-
-
 _known: OrderedDict[tuple[AccountId, int, int], bool] = OrderedDict()
 _known_lock = threading.Lock()
 

@@ -80,7 +80,7 @@ def verify_timeline(
     """Recompute a stream's log (the live one's unless named) and compare it with all that was stated of it.
 
     The snapshots of the live stream are derived from the events anew and compared, unless *log_only*. Changes nothing.
-    Raises AccountUnknown, StreamUnknown; ArchiveError leaves for an archive that is not what it claims to be, which proves nothing.
+    Raises AccountUnknown, StreamUnknown; ArchiveError leaves for an archive that is not what it claims to be.
     """
     opened = [(given.name, open_archive(given.file, limits)) for given in against]
     sizes = [archive.manifest.tree_head.size for _, archive in opened]

@@ -25,12 +25,14 @@ from api.cli import (
     rebuild,
     restore,
     serve,
+    show,
     streams,
     subscription,
     timeline,
     token,
 )
-from api.cli.output import clean, show, tell
+from api.cli.output import clean, tell
+from api.cli.output import show as print_out
 
 STATUS = "Exit status: 0 done, 1 refused or found faulty, 2 wrong usage, 130 stopped by hand."
 
@@ -46,6 +48,7 @@ app = typer.Typer(
 app.add_typer(account.app, name="account")
 app.add_typer(member.app, name="member")
 app.add_typer(field.app, name="field")
+app.add_typer(timeline.app, name="timeline")
 app.add_typer(token.app, name="token")
 app.add_typer(subscription.app, name="subscription")
 app.add_typer(importing.app, name="import")
@@ -55,7 +58,7 @@ app.add_typer(keys.app, name="keys")
 app.command("backup")(backup.backup)
 app.command("inspect")(inspect.inspect)
 app.command("restore")(restore.restore)
-app.command("timeline")(timeline.timeline)
+app.command("show")(show.show)
 app.command("rebuild")(rebuild.rebuild)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
@@ -116,7 +119,7 @@ def _failed(wrong: Exception, *, as_json: bool) -> int:
         report = getattr(wrong, "report", None)
         problem = {"code": code, "reason": clean(reason), **({} if report is None else {"report": report})}
         with contextlib.suppress(OSError):  # the output itself may be what failed
-            show("", problem, as_json=True)
+            print_out("", problem, as_json=True)
     return 1
 
 

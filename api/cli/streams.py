@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
+from api.cli.groups import WithDefault
 from api.cli.output import Account, As, Json, ask, clean_line, show, table
 from api.cli.restore import ChangedSinceAsked, live_head
 
@@ -14,19 +14,8 @@ if TYPE_CHECKING:
     from snapshots.stream_report import ActivationReport, StreamListed
 
 
-class _Group(TyperGroup):
-    """Commands, and an account's short name in the place of one: its list."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """The arguments, with ``list`` before an account that stands first."""
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            args = ["list", *args]
-        parsed: list[str] = super().parse_args(ctx, args)
-        return parsed
-
-
 app = typer.Typer(
-    cls=_Group,
+    cls=WithDefault,
     help="List the generations of an account's data, bring one back (undo), purge one. `streams ACCOUNT` lists them.",
     no_args_is_help=True,
 )

@@ -1,15 +1,37 @@
-"""``counterfoil timeline``: who did what in an account."""
+"""``counterfoil timeline``: who did what in an account, and whether it is what was recorded."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.cli.groups import WithDefault
 from api.cli.output import Account, As, Json, clean_line, show
 
+if TYPE_CHECKING:
+    from snapshots.manifest import TreeHead
+    from snapshots.proofs import Checked
+    from snapshots.verification import Verified
 
+MOST_SHOWN = 40
+app = typer.Typer(
+    cls=WithDefault,
+    help="What happened in an account, and whether it is what was recorded. Without a command: list.",
+    no_args_is_help=True,
+)
+Stream = Annotated[int | None, typer.Option(min=1, help="Of this stream, live or retired (default: the live one).")]
+
+
+@app.callback()
+def _timeline() -> None:
+    """What happened in an account, and whether it is what was recorded. Without a command: list."""
+
+
+@app.command("list")
 def timeline(
     account: Account,
     person: Annotated[str | None, typer.Option(metavar="EMAIL|ID", help="Only what is linked to this person.")] = None,
@@ -74,3 +96,177 @@ def _shown(value: Any) -> str:
         return "–"
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return clean_line(text if len(text) <= 100 else text[:97] + "...")
+
+
+@app.command()
+def verify(
+    account: Account,
+    against: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="An archive to compare with; may be given several times.")
+    ] = None,
+    stream: Stream = None,
+    log_only: Annotated[bool, typer.Option("--log-only", help="Do not derive the snapshots anew.")] = False,
+    email: As = None,
+    as_json: Json = False,
+) -> None:
+    """Find whatever was changed, removed, inserted or moved behind the service's back, and where it begins.
+
+    Recomputes every line, leaf and the tree, and compares with what the account's own history and archives state. An
+    archive of the stream tells the first bad position exactly. Exit status 1: something is not as it was recorded.
+
+    Example: counterfoil timeline verify acme-bv --against acme.zip --as an@example.com
+    """
+    from api.bootstrap import limits
+    from api.cli.session import session
+    from snapshots.verification import Given, verify_timeline
+
+    with ExitStack() as files, session(email) as who:
+        access = who.access(account)
+        found = verify_timeline(
+            who.installation.database,
+            access.account,
+            stream=stream,
+            against=[Given(file.name, files.enter_context(file.open("rb"))) for file in against or ()],
+            log_only=log_only,
+            limits=limits(who.installation.settings),
+        )
+    show(_verified(found), found, as_json=as_json)
+    if not found.is_sound:
+        raise typer.Exit(1)
+
+
+def _verified(found: Verified) -> str:
+    log = found.log
+    own = [one for one in log.heads if one.by == "history" and one.agrees]
+    vouched = max((one.size for one in log.heads if one.by == "archive" and one.agrees), default=0)
+    lines = [f"Stream {log.stream}, {log.status}: {log.events:,} events, tree root {log.root}."]
+    lines += [str(one) for one in found.archives]
+    lines.append(f"The account's own history states {len(own):,} heads that agree.")
+    if vouched < log.events:
+        lines.append(f"Behind position {vouched:,} nothing vouches for the rows but the database they lie in.")
+    lines += [str(one) for one in log.findings[:MOST_SHOWN]]
+    count = log.findings_count
+    if found.snapshots is not None:
+        lines += [str(one) for one in found.snapshots.differences[:MOST_SHOWN]]
+        count += found.snapshots.differences_count
+    if count > len(lines):
+        lines.append("… and more (all with --json)")
+    if found.is_sound:
+        lines.append("Sound: all of it is as it was recorded.")
+    elif log.first_bad is None:
+        lines.append(f"NOT AS RECORDED: {count:,} findings, none of them about a position.")
+    elif log.first_bad == log.first_bad_by_then:
+        lines.append(f"NOT AS RECORDED: {count:,} findings; the first bad position is {log.first_bad:,}.")
+    else:
+        lines.append(
+            f"NOT AS RECORDED: {count:,} findings; the first bad position is one of {log.first_bad:,} to"
+            f" {log.first_bad_by_then:,}: an archive of the stream, with --against, tells which."
+        )
+    return "\n".join(lines)
+
+
+@app.command()
+def prove(
+    account: Account,
+    position: Annotated[int | None, typer.Option(min=1, help="Prove that this position's event is in the log.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="… under the head of so many events (default: the newest backup's).")
+    ] = None,
+    archive: Annotated[Path | None, typer.Option(metavar="FILE", help="… under the head of this archive.")] = None,
+    from_: Annotated[
+        int | None, typer.Option("--from", min=0, help="Prove what was added since so many events.")
+    ] = None,
+    from_archive: Annotated[
+        Path | None, typer.Option("--from-archive", metavar="FILE", help="… since this archive.")
+    ] = None,
+    to: Annotated[int | None, typer.Option(min=0, help="… up to so many events (default: all there are).")] = None,
+    to_archive: Annotated[
+        Path | None, typer.Option("--to-archive", metavar="FILE", help="… up to this archive.")
+    ] = None,
+    stream: Stream = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file for the proof (default: standard output).")
+    ] = None,
+    email: As = None,
+) -> None:
+    """Prove that an event is in the log, or that the log only ever grew: a small file that anybody can check.
+
+    Example: counterfoil timeline prove acme-bv --position 1 -o proof.json --as an@example.com
+    """
+    from api.cli.session import session
+    from snapshots.proofs import encode_proof
+    from snapshots.proving import prove_consistency, prove_inclusion
+
+    of_event = position is not None
+    if of_event == (from_ is not None or from_archive is not None):
+        raise typer.BadParameter("expected either --position, or --from or --from-archive")
+    head, earlier, later = _head(size, archive), _head(from_, from_archive), _head(to, to_archive)
+    if (later if of_event else head) is not None:
+        raise typer.BadParameter("--size and --archive go with --position, --to and --to-archive with --from")
+    with session(email) as who:
+        access = who.access(account)
+        database = who.installation.database
+        proof: Any
+        if position is not None:
+            proof = prove_inclusion(database, access.account, position=position, stream=stream, head=head)
+        else:
+            assert earlier is not None, "one of the two was given"
+            proof = prove_consistency(database, access.account, earlier=earlier, later=later, stream=stream)
+    if output is None:
+        show(encode_proof(proof).decode(), proof, as_json=True)
+        return
+    output.write_bytes(encode_proof(proof))
+    show(f"{output}: {proof.shows()}", None, as_json=False)
+
+
+def _head(size: int | None, archive: Path | None) -> TreeHead | int | None:
+    """The head that is meant: the size that was given, or the archive's own."""
+    from api.bootstrap import limits
+    from api.cli.session import settings
+    from snapshots.proofs import read_stated
+
+    if archive is None:
+        return size
+    if size is not None:
+        raise typer.BadParameter("expected a number of events or an archive, not both")
+    with archive.open("rb") as file:
+        return read_stated(file, archive.name, limits(settings())).tree_head
+
+
+@app.command("check-proof")
+def check_proof(
+    proof: Annotated[Path, typer.Argument(metavar="PROOF", help="The proof: a JSON file.")],
+    manifest: Annotated[
+        list[Path],
+        typer.Option(metavar="FILE", help="A manifest.json, or an archive that holds it; of both ends may be given."),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Check a proof with nothing but the manifest of an archive: no account, no database. Exit status 1: it fails.
+
+    Example: counterfoil timeline check-proof proof.json --manifest acme.zip
+    """
+    from api.bootstrap import limits
+    from api.cli.session import settings
+    from snapshots import proofs
+
+    with proof.open("rb") as file:
+        read = proofs.read_proof(file)
+    stated = []
+    for path in manifest:
+        with path.open("rb") as file:
+            stated.append(proofs.read_stated(file, path.name, limits(settings())))
+    found = proofs.check_proof(read, stated)
+    show(_checked(found), found, as_json=as_json)
+    if not found.holds:
+        raise typer.Exit(1)
+
+
+def _checked(found: Checked) -> str:
+    lines = [
+        f"{one.file}: archive {one.archive} of “{clean_line(one.account_name)}”, taken {one.taken_at.isoformat()}"
+        for one in found.manifests
+    ]
+    lines += [f"Nothing but the proof states the head of {head.size:,} events." for head in found.unstated]
+    lines.append(("The proof holds: " if found.holds else "THE PROOF FAILS. It claims: ") + clean_line(found.shows))
+    return "\n".join(lines)

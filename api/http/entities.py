@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +26,8 @@ from domain.kinds import Kind
 from domain.rules import RULES
 from domain.work import Work
 from projections import listing
+from projections.moments import read_moment
+from projections.past import entity_at
 from projections.timeline import CursorGone
 
 PAGE = 100
@@ -46,7 +49,7 @@ def router(kind: Kind) -> APIRouter:
         summary=f"Make a {name}",
         openapi_extra=body_of(SCHEMAS[kind].creation),
     )
-    routes.add_api_route(one, _read(kind), methods=["GET"], summary=f"Read a {name}")
+    routes.add_api_route(one, _read(kind), methods=["GET"], summary=f"Read a {name}, as it is or as it was")
     routes.add_api_route(
         one, _change(kind), methods=["PATCH"], summary=f"Change a {name}", openapi_extra=body_of(SCHEMAS[kind].change)
     )
@@ -119,7 +122,11 @@ def _create(kind: Kind) -> Callable[..., Response]:
 
 
 def _read(kind: Kind) -> Callable[..., Response]:
-    def read(asking: Inside, entity: str) -> Response:
+    def read(asking: Inside, entity: str, as_of: Annotated[str | None, Query(max_length=60)] = None) -> Response:
+        if as_of is not None:
+            database, now = asking.application.database, asking.application.clock()
+            was = entity_at(database, asking.access.account, kind, entity, read_moment(as_of), now=now)
+            return replies.state(msgspec.json.encode(was.state), stream=was.stream, version=was.state.version)
         found = reads.snapshot(asking.application, asking.access.account, kind, entity)
         return replies.state(found.state, stream=found.stream, version=found.version)
 

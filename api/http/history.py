@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Query
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http import replies
+from api.bootstrap import limits
+from api.http import files, replies
 from api.http.actions import NoFields
 from api.http.bodies import OptionalFields
 from api.http.caller import Inside
-from api.http.errors import RequestInvalid
+from api.http.errors import FileUnknown, RequestInvalid
+from api.http.schemas import body_of
 from domain.accounts import require_administrator
 from domain.entity import converted
 from domain.ids import EntityId, PersonId
+from domain.parties import Value
 from projections.listing import count_kinds
 from projections.rebuild import rebuild
 from projections.timeline import MOST_ENTRIES, Filter, read_timeline
+from snapshots.proving import prove_consistency, prove_inclusion
+from snapshots.verification import Given, verify_timeline
 
 router = APIRouter(prefix="/accounts/{account}", tags=["timeline"])
 
@@ -66,6 +73,70 @@ def _time(name: str, text: str | None) -> datetime | None:
     if found is None or found.tzinfo is None:
         raise RequestInvalid(f"query {name}", f"found {text[:40]!r}; expected a time such as 2026-01-31T09:30:00Z")
     return found
+
+
+class VerificationFields(Value, frozen=True, kw_only=True):
+    """What to verify: a *stream*, live or retired (the live one), without its snapshots where ``log_only`` is true.
+
+    ``against`` are archives to compare with: backups of the account, or what was sent for it, by their ids.
+    """
+
+    stream: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    log_only: bool = False
+    against: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
+
+
+@router.post(
+    "/timeline/verification",
+    summary="Find what was changed behind the service's back, and where it begins",
+    openapi_extra=body_of(VerificationFields),
+)
+def verification(asking: Inside, fields: OptionalFields) -> Response:
+    """Recompute the log, and compare it with what the account's own history and archives state. Changes nothing."""
+    wanted = converted(fields, VerificationFields)
+    database, account = asking.application.database, asking.access.account
+    with ExitStack() as opened:
+        found = verify_timeline(
+            database,
+            account,
+            stream=wanted.stream,
+            against=[Given(one, opened.enter_context(_archive(asking, one))) for one in wanted.against],
+            log_only=wanted.log_only,
+            limits=limits(asking.settings),
+        )
+    return replies.json(found)
+
+
+def _archive(asking: Inside, archive: str) -> BinaryIO:
+    """An archive that was sent for the account, or a backup of it, open. Raises FileUnknown."""
+    try:
+        return files.upload_path(asking.settings, asking.access.account, archive).open("rb")
+    except FileUnknown:
+        return files.open_backup(asking.application, asking.settings, asking.access.account, archive)[1]
+
+
+_Size = Annotated[int | None, Query(ge=0, le=2**53)]
+_Stream = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+
+
+@router.get("/timeline/proofs/inclusion", summary="Prove that an event is in the log")
+def inclusion(
+    asking: Inside, position: Annotated[int, Query(ge=1, le=2**53)], size: _Size = None, stream: _Stream = None
+) -> Response:
+    """Under the head of *size* events, or of the newest backup that holds the position. Anybody can check it."""
+    database = asking.application.database
+    return replies.json(prove_inclusion(database, asking.access.account, position=position, stream=stream, head=size))
+
+
+@router.get("/timeline/proofs/consistency", summary="Prove that the log only ever grew")
+def consistency(
+    asking: Inside, from_size: Annotated[int, Query(ge=0, le=2**53)], to_size: _Size = None, stream: _Stream = None
+) -> Response:
+    """That the head of *to_size* events, or the last one, continues that of *from_size*. Anybody can check it."""
+    database = asking.application.database
+    return replies.json(
+        prove_consistency(database, asking.access.account, earlier=from_size, later=to_size, stream=stream)
+    )
 
 
 @router.get("/counts", summary="How many entities of each kind there are")

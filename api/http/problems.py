@@ -29,10 +29,12 @@ from domain.errors import AccessError, ArchiveError, CounterfoilError, DomainErr
 from domain.events import LineRefused
 from domain.store.database import DatabaseUnavailable
 from domain.store.streams import AccountUnknown, NumberTaken, StreamUnknown
+from domain.tree import OutsideTree
 from domain.work import BooksClosed, EntityUnknown, StillReferred, VersionStale
 from projections.moments import MomentAhead, MomentGone
 from projections.timeline import CursorGone
 from snapshots.backup import ArchiveNotWritten, BackupNotRecorded
+from snapshots.proving import NothingProven
 from snapshots.restore import NoRoom
 
 T = TypeVar("T")
@@ -54,6 +56,8 @@ STATUS: dict[type[CounterfoilError], int] = {
     MomentAhead: 422,
     AccountUnknown: 404,
     StreamUnknown: 404,
+    OutsideTree: 422,
+    NothingProven: 409,
     NumberTaken: 409,
     VersionStale: 412,
     DatabaseUnavailable: 503,

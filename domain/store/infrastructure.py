@@ -6,9 +6,9 @@ database that is open already.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
-from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.application import Application
 from eventsourcing.persistence import (
     InfrastructureFactory,
     InfrastructureFactoryError,
@@ -19,26 +19,11 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.utils import Environment, EnvType
 
-from domain.errors import StoreError
-from domain.ids import AccountId, EntityId
+from domain.ids import AccountId
 from domain.store.database import Database
-from domain.store.mapper import LineMapper, fold
+from domain.store.mapper import LineMapper
 from domain.store.recorder import EntityRecorder, StreamRecorder
 from domain.store.streams import load
-
-
-class VersionUnknown(StoreError):
-    """The entity never was at that version, or there is no such entity."""
-
-    code: ClassVar[str] = "store.version-unknown"
-
-    def __init__(self, entity: str, version: int) -> None:
-        super().__init__(entity, version)
-        self.entity = entity
-        self.version = version
-
-    def __str__(self) -> str:
-        return f"version: found {self.version}; expected one that {self.entity!r} of this account has had"
 
 
 class StreamFactory(InfrastructureFactory[TrackingRecorder]):
@@ -107,13 +92,3 @@ class StreamApplication(Application[str]):
         """For the database that is open, whatever the environment says."""
         database, account = self._given
         return StreamFactory(Environment(env.name, {StreamFactory.ACCOUNT: account}), database)
-
-    def entity_at_version(self, entity: EntityId, version: int) -> Any:
-        """The state of an entity as it was at *version*, also of a deleted one. Raises VersionUnknown."""
-        try:
-            state: Any = self.repository.get(entity, version=version, projector_func=fold)
-        except AggregateNotFoundError as wrong:
-            raise VersionUnknown(entity, version) from wrong
-        if state.version != version:
-            raise VersionUnknown(entity, version)
-        return state

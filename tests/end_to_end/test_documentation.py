@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,7 +90,7 @@ def test_every_command_has_its_help_in_the_reference(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = (ROOT / "docs" / "reference" / "command-line.md").read_text("utf-8")
-    shown = dict(re.findall(r"^## counterfoil ([a-z ]+)\n\n```\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    shown = dict(re.findall(r"^## counterfoil ([a-z -]+)\n\n```\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
     monkeypatch.setenv("COLUMNS", "80")
     commands = dict(_commands(typer.main.get_command(app)))
 
@@ -149,6 +151,31 @@ def test_the_program_of_the_format_page_finds_the_root_of_a_backup(installation:
     assert run(["backup", "acme-bv", "-o", "acme.zip"]) == 0
 
     assert run_program(programs_of(FORMAT)[0], installation) == "True"
+
+
+@pytest.mark.slow
+def test_the_program_that_checks_a_proof_says_yes_to_it_and_no_to_another(installation: Path) -> None:
+    (program,) = programs_of(ROOT / "docs" / "how-to" / "prove-an-event.md")
+    assert run(["import", "ubl", "--account", "acme-bv", "--any-supplier", "invoices/one.xml"]) == 0
+    assert run(["backup", "acme-bv", "-o", "acme.zip"]) == 0
+    with zipfile.ZipFile("acme.zip") as archive:
+        manifest = archive.read("manifest.json")
+    Path("manifest.json").write_bytes(manifest)
+    size = json.loads(manifest)["tree_head"]["size"]
+
+    for position in range(1, size + 1):
+        assert run(["timeline", "prove", "acme-bv", "--position", str(position), "-o", "proof.json"]) == 0
+        proof = json.loads(Path("proof.json").read_bytes())
+        assert run_program(program, installation) == "True"
+        for changed in (
+            {"line": proof["line"] + " "},
+            {"position": position + 1},
+            {"position": 0},
+            {"path": proof["path"][1:]},
+            {"path": [*proof["path"], "00" * 32]},
+        ):
+            Path("proof.json").write_text(json.dumps({**proof, **changed}), "utf-8")
+            assert run_program(program, installation) == "False", changed
 
 
 def test_the_format_page_names_every_event_and_every_field() -> None:

@@ -14,7 +14,7 @@ from domain.control import ModuleEnabled
 from domain.entity import FieldRefused
 from domain.ids import EntityId, PersonId
 from domain.kinds import Kind
-from projections.timeline import CursorGone, Entry, Filter, TimelinePage, entity_at, read_timeline
+from projections.timeline import CursorGone, Entry, Filter, TimelinePage, read_timeline
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import Books
 
@@ -181,17 +181,3 @@ def test_filters_that_name_nothing_are_refused(books: Books, which: Filter) -> N
 def test_a_cursor_or_limit_that_is_none_is_refused(books: Books, cursor: str | None, limit: int) -> None:
     with pytest.raises(FieldRefused):
         page(books, cursor=cursor, limit=limit)
-
-
-def test_an_entity_is_shown_as_it_was_at_a_position(books: Books) -> None:
-    customer = books.customer("Jan")
-    books.customer("Piet")
-    books.run(lambda work: commands.change(work, Kind.CUSTOMER, customer, {"party": {"name": "Jan de Tweede"}}))
-    database, account = books.application.database, books.access.account
-
-    names = [
-        state.party.name if state else None
-        for state in (entity_at(database, account, customer, position=position) for position in (0, 1, 2, 3))
-    ]
-
-    assert names == [None, "Jan", "Jan", "Jan de Tweede"]
