@@ -1,12 +1,13 @@
 # Every target is safe to repeat, and what CI runs. PYTHON picks the interpreter that .venv is made with (3.11 or newer).
 PYTHON ?= python3
 UBL ?=
+COUNT ?= 10000000
 
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench serve clean
+.PHONY: help setup demo test check bench fuzz serve clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -34,6 +35,9 @@ check: $(READY) ## lint, format, types and import directions; changes nothing
 
 bench: $(READY) ## measure against pg_dump, pg_restore and the stock eventsourcing library
 	$(BIN)/python -m bench
+
+fuzz: $(READY) ## tamper with archives, lines and UBL, COUNT inputs (ten million), and print what the readers made of them
+	$(BIN)/python -m tests.fuzz --accidents --count $(COUNT)
 
 serve: $(READY) ## answer HTTP on 127.0.0.1:8017, or on COUNTERFOIL_HOST and COUNTERFOIL_PORT
 	$(BIN)/counterfoil serve
