@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import isinf
 from typing import Any, ClassVar, Literal, Protocol, Union
 
 import msgspec
@@ -177,7 +178,7 @@ def read_lines(block: bytes, limits: LineLimits = LINE_LIMITS) -> list[Event] | 
         events: list[Event] = _decode_lines(block)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         return None
-    if _encode_lines(events) != block or (b"u0000" in block and b"\\u0000" in block):
+    if _encode_lines(events) != block or holds_nul(block):
         return None
     if may_hold_odd_decimals(block) and any(next(odd_decimals(event.data), None) for event in events):
         return None
@@ -286,6 +287,8 @@ def _refused(wrong: msgspec.ValidationError, raw: bytes) -> LineRefused:
 def check_json(raw: bytes, limits: LineLimits = LINE_LIMITS) -> None:
     """That *raw* is one JSON object in UTF-8 within *limits*, with no key twice. Raises LineRefused.
 
+    What passes is read by every decoder without an error but that of a type.
+
     What is beyond the limits is refused before it is parsed, and nothing that is parsed is kept.
     """
     if not raw:
@@ -299,15 +302,29 @@ def check_json(raw: bytes, limits: LineLimits = LINE_LIMITS) -> None:
     if "\r" in text:
         raise LineRefused("", "a carriage return", "lines ended by a line feed alone")
     try:
-        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
     except LineRefused:
         raise
     except ValueError as wrong:
         raise LineRefused("", f"no JSON: {wrong}", "one JSON object") from None
     if value is not _AN_OBJECT:
         raise LineRefused("", f"a JSON {type(value).__name__}", "one JSON object")
-    if "\\u0000" in text:
+    if holds_nul(raw):
         raise LineRefused("", "the character U+0000", "text that PostgreSQL can keep")
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            msgspec.json.decode(raw)  # which knows what is half of a pair, as Python's own does not
+        except msgspec.DecodeError:
+            raise LineRefused("", "half of a surrogate pair", "text in Unicode") from None
+
+
+# After an even number of backslashes, each of which would be a pair that stands for one.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def holds_nul(raw: bytes) -> bool:
+    """Whether JSON holds the character U+0000, which PostgreSQL cannot keep; not what only looks like its escape."""
+    return b"u0000" in raw and _NUL.search(raw) is not None
 
 
 _AN_OBJECT = object()
@@ -325,6 +342,13 @@ def _once(pairs: list[tuple[str, Any]]) -> object:
 
 def _no_constant(name: str) -> Any:
     raise LineRefused("", name, "a number that JSON knows")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if isinf(value):
+        raise LineRefused("", number[:40], "a number that fits")
+    return value
 
 
 # A text that never ends is one too: looking for its end from each of its quotation marks would take for ever.

@@ -19,7 +19,7 @@ from domain.custom_fields import check_values
 from domain.decimals import PLAIN, may_hold_odd_decimals, odd_decimals
 from domain.entity import FieldRefused, Reference
 from domain.errors import DomainError, StoreError
-from domain.events import LINE_LIMITS, encode_data, type_of
+from domain.events import LINE_LIMITS, encode_data, holds_nul, type_of
 from domain.ids import EntityId, is_canonical, new_id
 from domain.kinds import DOCUMENT_KINDS, Kind
 from domain.numbering import Series, series
@@ -345,7 +345,7 @@ class Work:
             encoded = encode_data(data)
         except UnicodeEncodeError:
             raise TextRefused from None
-        if b"\\u0000" in encoded:
+        if holds_nul(encoded):
             raise TextRefused
         return encoded
 

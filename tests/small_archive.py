@@ -1,4 +1,4 @@
-"""A small archive that is sound, made without a database: a little of every kind, with an attached file.
+"""A small archive that is sound and signed, made without a database: a little of every kind, with an attached file.
 
 ``small_archive()`` is the bytes; the same in every run but for the ids, which are made by time.
 """
@@ -24,6 +24,7 @@ from snapshots.manifest import (
     FORMAT_VERSION,
     MANIFEST,
     README,
+    SIGNATURE,
     SNAPSHOT_FILES,
     TIMELINE,
     AccountNamed,
@@ -35,6 +36,7 @@ from snapshots.manifest import (
     encode,
     product_version,
 )
+from tests.fixtures.archives import SIGNER
 from tests.notebook import Notebook
 from tests.notebook import line as document_line
 
@@ -109,7 +111,9 @@ def small_archive() -> bytes:
             email_salt="0" * 32,
             files=tuple(files),
         )
-        container.add(MANIFEST, encode(manifest))
+        raw = encode(manifest)
+        container.add(MANIFEST, raw)
+        container.add(SIGNATURE, SIGNER.sign(raw))
     return out.getvalue()
 
 

@@ -8,7 +8,8 @@ import msgspec
 
 from domain.errors import CounterfoilError
 from snapshots.inspection import inspect_archive
-from tests.fuzz.readers import ACCEPTED, LIMITS, Files
+from tests.fixtures.archives import KEYS
+from tests.fuzz.readers import LIMITS, Files, verdict_of
 from tests.fuzz.running import Result
 from tests.small_archive import small_archive
 
@@ -32,15 +33,15 @@ def every_accident() -> Result:
 def judge_all(what: str, damaged: Iterable[bytes]) -> Result:
     """Each of *damaged* must be refused or say, in every word of its inspection, what the sound archive says."""
     files = Files()
-    sound = msgspec.json.encode(inspect_archive(files.holding(small_archive()), LIMITS))
+    sound = msgspec.json.encode(inspect_archive(files.holding(small_archive()), LIMITS, KEYS))
     result = Result(what)
     for number, raw in enumerate(damaged):
         try:
-            found = inspect_archive(files.holding(raw), LIMITS)
+            found = inspect_archive(files.holding(raw), LIMITS, KEYS)
         except CounterfoilError as refused:
             result.verdicts[refused.code] += 1
             continue
         if found.is_sound and msgspec.json.encode(found) != sound:
             result.failures.append((raw, f"{what} {number} is read as another archive"))
-        result.verdicts[ACCEPTED if found.is_sound else found.faults[0].code] += 1
+        result.verdicts[verdict_of(found)] += 1
     return result

@@ -24,8 +24,9 @@ from api.ubl.errors import UblError
 from domain.errors import ArchiveError, CounterfoilError
 from domain.events import LineRefused, encode_data, line, read_line, read_lines
 from snapshots.container import Limits, open_container
-from snapshots.inspection import inspect_archive
-from tests.fixtures.archives import Edited
+from snapshots.errors import ArchiveEdited
+from snapshots.inspection import Inspection, inspect_archive
+from tests.fixtures.archives import KEYS, Edited
 from tests.fuzz.mutation import (
     JSON_SPICES,
     XML_SPICES,
@@ -148,7 +149,7 @@ def contents_by_zipfile(raw: bytes) -> dict[str, bytes]:
 def judge_archive(raw: bytes) -> str:
     """One archive, looked into as a whole: refused, or with faults that are named, or sound."""
     try:
-        found = inspect_archive(_files.holding(raw), LIMITS)
+        found = inspect_archive(_files.holding(raw), LIMITS, KEYS)
     except CounterfoilError as refused:
         str(refused)
         return refused.code
@@ -156,10 +157,17 @@ def judge_archive(raw: bytes) -> str:
     if not found.is_sound:
         if not all(fault.code and fault.reason for fault in found.faults):
             raise Broken("a fault without a name")
-        return found.faults[0].code
+        return verdict_of(found)
     if {file.name for file in found.files} | {"manifest.json", "manifest.sig"} < contents_by_zipfile(raw).keys():
         raise Broken("another reader finds more files")
     return ACCEPTED
+
+
+def verdict_of(found: Inspection) -> str:
+    """ACCEPTED for what is sound; else the code of the first fault, or that it was edited."""
+    if found.is_sound:
+        return ACCEPTED
+    return found.faults[0].code if found.faults else ArchiveEdited.code
 
 
 def _files_of(archive: bytes) -> dict[str, bytes]:

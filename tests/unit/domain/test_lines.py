@@ -141,7 +141,13 @@ def test_j06_a_tiny_number_of_huge_text_is_refused() -> None:
 def test_j07_the_character_zero_is_refused_in_values_and_keys() -> None:
     refused(customer(trading_name="ab").replace(b"ab", b"a\\u0000b"))
     refused(customer().replace(b'"name"', b'"n\\u0000ame"'))
+    refused(customer(trading_name="ab").replace(b"ab", b"a\\\\\\u0000b"))
     refused(customer(trading_name="ab").replace(b"ab", b"a\0b"))
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "\\\\u0000", "a\\u0000b"])
+def test_j07_text_that_only_looks_like_the_escape_of_zero_is_kept(text: str) -> None:
+    assert accepted(customer(trading_name=text)).data.party.trading_name == text
 
 
 @pytest.mark.parametrize(
