@@ -222,13 +222,23 @@ class Application:
         loaded = load(connection, account, [], control_known=-1, lock=False)
         return loaded.head.control_position, _CONTROL.decode(loaded.control or "")
 
-    def record_control(self, account: AccountId, actor: Actor, *events: Value) -> Control:
-        """Record *events* on the account's control stream, judged by its rules. The account after them."""
-        with self.database.connection() as connection:
-            while True:
+    def record_control(
+        self,
+        account: AccountId,
+        actor: Actor,
+        *events: Value,
+        beside: Callable[[Connection[Row]], None] = lambda _: None,
+    ) -> Control:
+        """Record *events* on the account's control stream, judged by its rules. The account after them.
+
+        What *beside* changes by the connection it is given is in the same transaction.
+        """
+        while True:
+            with self.database.transaction(account) as connection:
                 control = self._control(connection, account)
                 recorded = record_control(connection, account, actor, control, events, at=self.clock())
                 if recorded is not None:
+                    beside(connection)
                     return recorded
 
     def find(self, account: AccountId, kind: Kind, entity: EntityId) -> tuple[Any, int]:

@@ -298,6 +298,36 @@ class ArchiveDownloaded(Value, frozen=True, kw_only=True):
     archive: str
 
 
+class AttributionTrusted(Value, frozen=True, kw_only=True):
+    """The owner vouches for whom an archive that no trusted key vouches for names as the authors of its events."""
+
+    archive: str
+    stream: int
+
+
+class PersonLinkConsented(Value, frozen=True, kw_only=True):
+    """A member agrees that what *person* did, where events were brought in, is theirs."""
+
+    person: PersonId
+    to: PersonId
+
+
+class PersonLinked(Value, frozen=True, kw_only=True):
+    """What *person* did, where events were brought in, is linked to the member *to*: it is the same person, they agreed
+    to it, or the account's owner gave their word for it.
+    """
+
+    person: PersonId
+    to: PersonId
+    ground: Literal["same_person", "consent", "owner"]
+
+
+class PersonUnlinked(Value, frozen=True, kw_only=True):
+    """What *person* did is linked to nobody else any more but to whoever brought it in."""
+
+    person: PersonId
+
+
 class Member(Value, frozen=True, kw_only=True):
     """A person with access."""
 
@@ -320,6 +350,8 @@ class Control(Value, frozen=True, kw_only=True):
     modules: tuple[str, ...] = ()
     custom_fields: tuple[CustomField, ...] = ()
     numbers_given: dict[str, int] = {}
+    links: dict[PersonId, PersonId] = {}
+    consents: tuple[tuple[PersonId, PersonId], ...] = ()
 
     def member(self, person: PersonId) -> Member | None:
         """The membership of *person*, or None without access."""
@@ -361,6 +393,10 @@ CONTROL_EVENTS: dict[str, type[Value]] = {
     "stream.purged": StreamPurged,
     "periods.invoiced": PeriodsInvoiced,
     "archive.downloaded": ArchiveDownloaded,
+    "attribution.trusted": AttributionTrusted,
+    "person.link_consented": PersonLinkConsented,
+    "person.linked": PersonLinked,
+    "person.unlinked": PersonUnlinked,
 }
 # Who may look into a closed account can still change, and so can what became of its archives.
 _CHANGES_OF_AN_OPEN_ACCOUNT = (
@@ -420,6 +456,15 @@ def evolve(control: Control, event: Any) -> Control:
             return replace(control, custom_fields=(*_other_fields(control, event.kind, event.key), made))
         case CustomFieldRemoved():
             return replace(control, custom_fields=tuple(_other_fields(control, event.kind, event.key)))
+        case PersonLinkConsented():
+            return replace(control, consents=tuple(dict.fromkeys((*control.consents, (event.person, event.to)))))
+        case PersonLinked():
+            return replace(control, links={**control.links, event.person: event.to})
+        case PersonUnlinked():
+            links = {person: to for person, to in control.links.items() if person != event.person}
+            return replace(
+                control, links=links, consents=tuple(one for one in control.consents if one[0] != event.person)
+            )
     if isinstance(event, SettingsChanged):
         return replace(control, settings=replace(control.settings, **changed_fields(event)))
     return control  # a backup, a restore, a swap: history that changes nothing of what the account is
@@ -455,6 +500,12 @@ def admit(control: Control, event: Any) -> None:
                 raise NotPossible("member", "added", "a member", "the person has no access yet")
         case AccessChanged() | AccessRevoked() | NotificationsChanged():
             _check_member(control, event)
+        case PersonLinked() | PersonLinkConsented():
+            if control.member(event.to) is None:
+                raise NotPossible("person", "linked", "no member", "whom it is linked to has access")
+        case PersonUnlinked():
+            if event.person not in control.links:
+                raise NotPossible("person", "unlinked", "linked to nobody", "it was linked before")
         case CustomFieldDefined():
             check_definition(event)
             if (event.kind, event.key) in control.defined_fields():

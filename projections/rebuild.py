@@ -305,7 +305,7 @@ def _fold(before: _Folded, event: Event, position: int, differences: _Difference
         _note(differences, event, position, "version", str(event.version), str(version))
     if position <= before.position:
         _note(differences, event, position, "position", str(position), f"one after {before.position}")
-    if state is None and event.type != f"{event.rules.kind.value}.{event.rules.creation}":
+    if state is None and event.type.partition(".")[2] not in (event.rules.creation, "imported"):
         _note(differences, event, position, "type", event.type, "the event that makes an entity")
         return _Folded(before.id, position, None)
     try:

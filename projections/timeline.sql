@@ -17,10 +17,12 @@ SELECT NOT EXISTS (
 -- name: read_by_position
 -- Newest first, where order by position is order in time. Key: events_pkey, backwards.
 SELECT e.position, e.entity_id::text, e.version, e.type, e.at, e.actor, e.via, e.data,
-       coalesce('person:' || a.linked_to, e.actor), a.name, coalesce(a.verified, true), g.came_by
+       coalesce('person:' || a.linked_to, CASE WHEN g.is_verified THEN e.actor ELSE g.brought_by END), a.name,
+       coalesce(a.verified, g.is_verified), g.came_by
 FROM events e
 LEFT JOIN LATERAL (
-    SELECT s.first_position, s.came_by FROM segments s
+    SELECT s.first_position, s.came_by, s.brought_by,
+           s.attribution_trusted OR s.authenticity IN ('recorded', 'authentic') AS is_verified FROM segments s
     WHERE s.account_id = e.account_id AND s.stream_id = e.stream_id AND s.first_position <= e.position
     ORDER BY s.first_position DESC LIMIT 1) AS g ON true
 LEFT JOIN attributions a ON a.account_id = e.account_id AND a.stream_id = e.stream_id
@@ -32,16 +34,19 @@ WHERE e.account_id = %(account)s AND e.stream_id = %(stream)s
   AND (%(kind)s::text IS NULL OR starts_with(e.type, %(kind)s || '.'))
   AND (%(since)s::timestamptz IS NULL OR e.at >= %(since)s)
   AND (%(until)s::timestamptz IS NULL OR e.at < %(until)s)
-  AND (%(person)s::text IS NULL OR coalesce(a.linked_to::text, substr(e.actor, 8)) = %(person)s)
+  AND (%(person)s::text IS NULL OR coalesce(a.linked_to::text, substr(CASE WHEN g.is_verified THEN e.actor ELSE g.brought_by END, 8))
+       = %(person)s)
 ORDER BY e.position DESC LIMIT %(limit)s;
 
 -- name: read_by_time
 -- The same where it is not: sorts the account's events, 0.2 s for 500,000; an index would slow every restore.
 SELECT e.position, e.entity_id::text, e.version, e.type, e.at, e.actor, e.via, e.data,
-       coalesce('person:' || a.linked_to, e.actor), a.name, coalesce(a.verified, true), g.came_by
+       coalesce('person:' || a.linked_to, CASE WHEN g.is_verified THEN e.actor ELSE g.brought_by END), a.name,
+       coalesce(a.verified, g.is_verified), g.came_by
 FROM events e
 LEFT JOIN LATERAL (
-    SELECT s.first_position, s.came_by FROM segments s
+    SELECT s.first_position, s.came_by, s.brought_by,
+           s.attribution_trusted OR s.authenticity IN ('recorded', 'authentic') AS is_verified FROM segments s
     WHERE s.account_id = e.account_id AND s.stream_id = e.stream_id AND s.first_position <= e.position
     ORDER BY s.first_position DESC LIMIT 1) AS g ON true
 LEFT JOIN attributions a ON a.account_id = e.account_id AND a.stream_id = e.stream_id
@@ -54,7 +59,8 @@ WHERE e.account_id = %(account)s AND e.stream_id = %(stream)s
   AND (%(kind)s::text IS NULL OR starts_with(e.type, %(kind)s || '.'))
   AND (%(since)s::timestamptz IS NULL OR e.at >= %(since)s)
   AND (%(until)s::timestamptz IS NULL OR e.at < %(until)s)
-  AND (%(person)s::text IS NULL OR coalesce(a.linked_to::text, substr(e.actor, 8)) = %(person)s)
+  AND (%(person)s::text IS NULL OR coalesce(a.linked_to::text, substr(CASE WHEN g.is_verified THEN e.actor ELSE g.brought_by END, 8))
+       = %(person)s)
 ORDER BY e.at DESC, e.position DESC LIMIT %(limit)s;
 
 -- name: read_control

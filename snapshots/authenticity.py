@@ -25,13 +25,15 @@ class Differing(Value, frozen=True, kw_only=True):
 class Authenticity(Value, frozen=True, kw_only=True):
     """Who vouches for an archive. ``key`` is the id in its signature, ``key_name`` the operator's name for that key.
 
-    ``reason`` says why it is no more than *edited* or *unsigned*. ``differing`` are the files that are not those
-    listed; in an *unsigned* archive too, where whoever restores accepted that.
+    ``is_ours``: it is a key of this installation, and so are the ids of people. ``reason`` says why it is no more than
+    *edited* or *unsigned*. ``differing`` are the files that are not those listed; in an *unsigned* archive too, where
+    whoever restores accepted that.
     """
 
     verdict: Verdict
     key: str | None = None
     key_name: str | None = None
+    is_ours: bool = False
     reason: str | None = None
     differing: tuple[Differing, ...] = ()
 

@@ -38,6 +38,7 @@ from projections.ahead import ahead
 from projections.control_totals import ControlTotals, Totaller
 from projections.moments import Moment, Position, resolve, resolve_head, written_moment
 from projections.past import changed_since, frontier_at
+from snapshots.attribution import email_hash
 from snapshots.container import ContainerWriter, EntrySink
 from snapshots.manifest import (
     ATTACHMENTS,
@@ -50,6 +51,7 @@ from snapshots.manifest import (
     TIMELINE,
     AccountNamed,
     AsOf,
+    Attributed,
     FileListed,
     Manifest,
     Meaning,
@@ -373,26 +375,32 @@ class Source:
             yield piece
 
     def segments(self) -> tuple[Segment, ...]:
-        """How the stream's lines came."""
+        """How the stream's lines came, and who of those they name is linked to another or is not verified."""
+        people: dict[int, list[Attributed]] = {}
+        for first, person, _, linked_to, verified in self._rows("read_attributions"):
+            one = Attributed(person=PersonId(person), linked_to=PersonId(linked_to), verified=verified)
+            people.setdefault(first, []).append(one)
         return tuple(
-            Segment(first_position=first, came_by=came_by, source=source, authenticity=authenticity)
-            for first, came_by, source, authenticity in self._rows("read_segments")
+            Segment(
+                first_position=first,
+                came_by=came_by,
+                source=source,
+                authenticity=authenticity,
+                attribution_trusted=trusted,
+                people=tuple(one for one in people.get(first, ()) if one.linked_to != one.person or not one.verified),
+            )
+            for first, came_by, source, authenticity, trusted in self._rows("read_segments")
         )
 
     def people(self, salt: str) -> tuple[PersonNamed, ...]:
         """Everybody that the timeline may name: who had access here, and who came with a segment."""
         named = {
             person: PersonNamed(id=PersonId(person), name=name, linked_to=PersonId(linked_to))
-            for person, name, linked_to in self._rows("read_attributions")
+            for _, person, name, linked_to, _ in self._rows("read_attributions")
         }
         for person, name, email in self._rows("read_members_ever"):
             named[person] = PersonNamed(id=PersonId(person), name=name, email_hash=email_hash(salt, email))
         return tuple(named[person] for person in sorted(named))
-
-
-def email_hash(salt: str, email: str) -> str:
-    """An address as a manifest has it: whoever knows the address can recognise it, and nobody else read it."""
-    return hashlib.sha256(f"{salt}{email.lower()}".encode()).hexdigest()
 
 
 def _file(container: ContainerWriter, name: str, content: bytes) -> FileListed:

@@ -9,7 +9,7 @@ SELECT kind, count(*) FROM entities WHERE account_id = %(account)s AND stream_id
 GROUP BY kind;
 
 -- name: read_segments
-SELECT first_position, came_by, source, authenticity FROM segments
+SELECT first_position, came_by, source, authenticity, attribution_trusted FROM segments
 WHERE account_id = %(account)s AND stream_id = %(stream)s AND first_position <= %(head)s + (came_by = 'recorded')::integer
 ORDER BY first_position;
 
@@ -19,8 +19,9 @@ SELECT data::json ->> 'person', data::json ->> 'name', data::json ->> 'email' FR
 WHERE account_id = %(account)s AND type = 'access.granted' ORDER BY position;
 
 -- name: read_attributions
-SELECT person::text, name, linked_to::text FROM attributions
-WHERE account_id = %(account)s AND stream_id = %(stream)s AND first_position <= %(head)s ORDER BY first_position;
+SELECT first_position, person::text, name, linked_to::text, verified FROM attributions
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND first_position <= %(head)s
+ORDER BY first_position, person;
 
 -- name: count_kinds_then
 -- What is there of each kind, and was not changed after a position; and what was, of which some was not there then.

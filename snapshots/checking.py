@@ -118,6 +118,11 @@ class Correction(Value, frozen=True, kw_only=True):
     id: str
     fields: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        where = f"{self.file} line {self.line:,}" if self.line else self.file
+        fields = f": {', '.join(self.fields)}" if self.fields else ""
+        return f"{where}: {self.kind} {self.id}, {self.how}{fields}"
+
 
 class Appended(NamedTuple):
     """The line of a correcting event, and its entity's row, which waits for the position that the line will have; no

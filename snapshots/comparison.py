@@ -19,7 +19,7 @@ from psycopg import Connection
 
 from domain.control import Control
 from domain.decimals import ZERO
-from domain.ids import AccountId, PersonId
+from domain.ids import AccountId
 from domain.kinds import Kind
 from domain.numbering import Series, series
 from domain.store.database import Row
@@ -50,7 +50,6 @@ from snapshots.report import (
     Named,
     NumbersKept,
     NumbersReused,
-    PersonLinked,
     SettingDiffers,
     WentBack,
 )
@@ -486,29 +485,3 @@ def settings_that_differ(manifest: Manifest, control: Control) -> tuple[SettingD
 
 def _vat(company: Any) -> str | None:
     return company.vat_identifier if company is not None else None
-
-
-def people_linked(
-    actors: dict[str, int], manifest: Manifest, control: Control, restoring: PersonId
-) -> tuple[PersonLinked, ...]:
-    """To whom the archive's events are linked: to their person, with access to the account; else to who restores."""
-    names = {person.id: person.name for person in manifest.people}
-    own = control.member(restoring)
-    linked = []
-    for actor, count in sorted(actors.items()):
-        if not actor.startswith("person:"):
-            continue
-        person = PersonId(actor.removeprefix("person:"))
-        member = control.member(person)
-        to = member or own
-        linked.append(
-            PersonLinked(
-                person=person,
-                name=names.get(person) or (member.name if member else None),
-                events=count,
-                linked_to=to.person if to else restoring,
-                linked_to_name=to.name if to else restoring,
-                has_access=member is not None,
-            )
-        )
-    return tuple(linked)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 import zlib
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from domain.events import LineRefused, read_line
@@ -20,6 +22,7 @@ from domain.tree import EMPTY, Frontier, leaf_hashes
 from domain.tree import append as append_leaves
 from projections.control_totals import ControlTotals, Totaller, differences
 from snapshots.archive import Archive
+from snapshots.attribution import Brought
 from snapshots.checking import (
     KINDS,
     TIMELINE_FILE,
@@ -42,7 +45,7 @@ from snapshots.checking import (
 from snapshots.copying import placed
 from snapshots.errors import FileDiffers, LinesBroken
 from snapshots.faults import MOST_IN_FULL, Fault, Faults
-from snapshots.manifest import MANIFEST, SNAPSHOT_FILES, TIMELINE
+from snapshots.manifest import MANIFEST, SNAPSHOT_FILES, TIMELINE, Segment
 from snapshots.progress import Progress, no_progress
 from snapshots.spool import LineSpool, Spool
 from snapshots.workers import in_order, without_collecting
@@ -102,6 +105,7 @@ class Examination(NamedTuple):
     totals: ControlTotals
     totaller: Totaller
     actors: dict[str, int]
+    brought: list[Brought]
     clashes: list[Clash]
     refused: frozenset[str]
     corrected_from: int
@@ -153,7 +157,11 @@ class Examiner:
         self._corrections_count = 0
         self._progress = progress
         self._totaller = Totaller()
-        self._actors: Counter[bytes] = Counter()
+        # By where in the archive they begin. Lines that no segment is listed for are as the archive itself is.
+        self._segments = sorted(archive.manifest.segments, key=_first_position)
+        if not self._segments or self._segments[0].first_position > 1:
+            self._segments.insert(0, Segment(first_position=1, came_by="recorded", authenticity="recorded"))
+        self._brought: list[tuple[int, Segment, Counter[bytes]]] = []
         self._clashes: list[Clash] = []
         self._merged: dict[str, tuple[str, Kind]] = {}
         self._partitions = partitions or partitions_for(archive)
@@ -189,7 +197,14 @@ class Examiner:
             events=self._frontier.size - self._base.size,
             totals=totals,
             totaller=self._totaller,
-            actors={actor.decode(): count for actor, count in self._actors.items()},
+            actors={
+                actor.decode(): count
+                for actor, count in sum((actors for _, _, actors in self._brought), Counter()).items()
+            },
+            brought=[
+                Brought(first, segment, {actor.decode(): count for actor, count in actors.items()})
+                for first, segment, actors in self._brought
+            ],
             clashes=self._clashes,
             refused=refused,
             corrected_from=corrected_from,
@@ -210,14 +225,17 @@ class Examiner:
             leaves = leaf_hashes(raw)
             if not self._leaves_out and self._base is EMPTY:
                 frontier = whole = append_leaves(whole, leaves)
+                listed = numbers
             else:
                 whole = append_leaves(whole, leaves)
                 kept = [at for at, parts in enumerate(envelopes) if parts[2].decode() not in self._leave_out]
                 envelopes, raw = [envelopes[at] for at in kept], [raw[at] for at in kept]
                 leaves = [leaves[at] for at in kept]
+                listed = [numbers[at] for at in kept]
                 numbers = list(range(frontier.size + 1, frontier.size + 1 + len(kept)))
                 frontier = append_leaves(frontier, leaves)
             self._spool_lines(envelopes, numbers, raw)
+            self._note_actors(envelopes, listed, numbers)
             if self._sink is not None and envelopes:
                 self._sink.lines(frontier.size - len(leaves) + 1, envelopes, leaves)
             self._progress(TIMELINE, line_number, rows)
@@ -256,7 +274,20 @@ class Examiner:
     def _spool_lines(self, envelopes: list[Any], numbers: list[int], raw: list[bytes]) -> None:
         partition = self._partition
         self._lines.add_lines(TIMELINE_FILE, [partition[parts[3]] for parts in envelopes], numbers, raw)
-        self._actors.update([parts[6] for parts in envelopes])
+
+    def _note_actors(self, envelopes: list[Any], listed: list[int], positions: list[int]) -> None:
+        """Count by whom lines are, segment by segment: *listed* is where the archive has each, *positions* where it is
+        kept.
+        """
+        begun = 0
+        while begun < len(listed):
+            at = bisect_right(self._segments, listed[begun], key=_first_position) - 1
+            following = self._segments[at + 1 : at + 2]
+            end = bisect_left(listed, following[0].first_position) if following else len(listed)
+            if not self._brought or self._brought[-1][1] is not self._segments[at]:
+                self._brought.append((positions[begun], self._segments[at], Counter()))
+            self._brought[-1][2].update(parts[6] for parts in islice(envelopes, begun, end))
+            begun = end
 
     def _blocks(self, file: str) -> Iterator[bytes]:
         """A file's blocks of lines. Raises LinesBroken where it is not made of lines: what follows cannot be told."""
@@ -475,6 +506,10 @@ class Examiner:
             self.faults.add(
                 Fault(code="archive.totals-differ", file="manifest.json", field="control_totals", reason=reason)
             )
+
+
+def _first_position(segment: Segment) -> int:
+    return segment.first_position
 
 
 def _size(archive: Archive) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from domain.events import written_time
 from domain.parties import Value
 from projections.control_totals import ControlTotals
 from snapshots.archive import open_archive
 from snapshots.authenticity import Authenticity
+from snapshots.checking import Correcting, Correction
 from snapshots.container import Limits
 from snapshots.examination import Examiner
 from snapshots.faults import Fault
@@ -20,6 +22,8 @@ class Inspection(Value, frozen=True, kw_only=True):
     """What an archive says of itself and what was found in it; ``is_sound`` when nothing is wrong.
 
     An archive with files that are not those listed is not: whoever edited them must say so when it is restored.
+    ``corrections`` are the lines of an edited or unsigned one that their events do not lead to: a restore would make an
+    event of each.
     """
 
     is_sound: bool
@@ -39,6 +43,8 @@ class Inspection(Value, frozen=True, kw_only=True):
     events_by: dict[str, int]
     control_totals: ControlTotals
     files: tuple[FileListed, ...]
+    corrections: tuple[Correction, ...]
+    corrections_count: int
     faults: tuple[Fault, ...]
     faults_count: int
 
@@ -56,8 +62,11 @@ def inspect_archive(
     records, is in the result.
     """
     archive = open_archive(file, limits, keys, accept_edits=True)
-    found = Examiner(archive, progress=progress).run()
     manifest = archive.manifest
+    # What a restore would make an event of is no fault, but a line that somebody wrote beside its events.
+    is_authentic = archive.authenticity.verdict == "authentic"
+    correcting = None if is_authentic else Correcting("system:inspection", written_time(manifest.taken_at))
+    found = Examiner(archive, correcting=correcting, progress=progress).run()
     return Inspection(
         is_sound=found.faults.count == 0 and not archive.authenticity.differing,
         authenticity=archive.authenticity,
@@ -76,6 +85,8 @@ def inspect_archive(
         events_by=found.actors,
         control_totals=found.totals,
         files=manifest.files,
+        corrections=tuple(found.corrections),
+        corrections_count=found.corrections_count,
         faults=tuple(found.faults.listed),
         faults_count=found.faults.count,
     )
@@ -100,6 +111,11 @@ def readable(inspection: Inspection) -> str:
     names = {f"person:{person.id}": person.name for person in inspection.people}
     lines += [f"Events of {names.get(actor) or actor}: {count:,}" for actor, count in inspection.events_by.items()]
     lines += [f"Receivables {total.currency}: {total.amount}" for total in inspection.control_totals.receivables]
+    if inspection.corrections_count:
+        lines.append(f"Not what their events lead to: {inspection.corrections_count:,} records:")
+        lines += [f"  {correction}" for correction in inspection.corrections[:40]]
+        if inspection.corrections_count > 40:
+            lines.append(f"  … and {inspection.corrections_count - 40:,} more (all with --json)")
     if inspection.is_sound:
         lines.append("Sound: every hash, line, snapshot, reference and total was checked.")
     elif not inspection.faults_count:

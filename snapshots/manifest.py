@@ -56,13 +56,33 @@ class TreeHead(Value, frozen=True, kw_only=True):
     root: Hash
 
 
+class Attributed(Value, frozen=True, kw_only=True):
+    """To whom a person's events in a segment were linked, and whether more than an unsigned archive's word says that
+    they were that person's.
+    """
+
+    person: PersonId
+    linked_to: PersonId
+    verified: bool = True
+
+
 class Segment(Value, frozen=True, kw_only=True):
-    """How the lines from ``first_position`` on came into the account."""
+    """How the lines from ``first_position`` on came into the account; ``people`` are those not linked to themselves.
+
+    ``attribution_trusted``: the account's owner vouched for the names in a segment that nobody signed.
+    """
 
     first_position: Count
     came_by: Literal["recorded", "restore", "add", "clone", "import"]
     source: str | None = None
     authenticity: Literal["recorded", "authentic", "edited", "unsigned"]
+    attribution_trusted: bool = False
+    people: tuple[Attributed, ...] = ()
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether its lines are by whom they say, on more than the word of an archive that nobody signed."""
+        return self.attribution_trusted or self.authenticity in ("recorded", "authentic")
 
 
 class AsOf(Value, frozen=True, kw_only=True):
@@ -106,7 +126,7 @@ class Manifest(Value, frozen=True, kw_only=True):
     account: AccountNamed
     stream: Count
     tree_head: TreeHead
-    segments: tuple[Segment, ...] = ()
+    segments: Annotated[tuple[Segment, ...], Meta(max_length=10_000)] = ()
     taken_at: dt.datetime
     taken_by: str
     as_of: AsOf | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from domain.parties import Value
 from projections.control_totals import ControlTotals, Difference
 from snapshots.authenticity import Authenticity
+from snapshots.checking import Correction
 from snapshots.faults import Fault
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ class InClosedPeriod(Value, frozen=True, kw_only=True):
 
 
 class PersonLinked(Value, frozen=True, kw_only=True):
-    """To whom the events of a person the timeline names are linked in the account."""
+    """To whom the events of a person the timeline names are linked in the account; ``verified`` is false where nothing
+    but an archive that no trusted key vouches for says that they are that person's.
+    """
 
     person: str
     name: str | None = None
@@ -89,6 +92,7 @@ class PersonLinked(Value, frozen=True, kw_only=True):
     linked_to: str
     linked_to_name: str
     has_access: bool
+    verified: bool = True
 
 
 class FieldUndefined(Value, frozen=True, kw_only=True):
@@ -195,6 +199,8 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     settings: tuple[SettingDiffers, ...] = ()
     subscriptions: Subscriptions = "hold"
     held: tuple[Held, ...] = ()
+    corrections: tuple[Correction, ...] = ()
+    corrections_count: int = 0
     matched: tuple[Matched, ...] = ()
     likely_doubles: tuple[Matched, ...] = ()
     numbers_kept: tuple[NumbersKept, ...] = ()
@@ -239,7 +245,7 @@ def readable(report: RestoreReport) -> str:
             f"The account now lives in stream {report.live_stream} ({report.events:,} events,"
             f" tree root {report.root}); stream {report.retired_stream} is kept for undo."
         )
-    lines += _changes(report) + losses(report) + _reused(report) + _meanwhile(report)
+    lines += _changes(report) + losses(report) + _reused(report) + _meanwhile(report) + _corrections(report)
     lines += _people(report) + _meaning(report) + _faults(report)
     if report.differences:
         lines.append("Control totals, account before → result:")
@@ -322,9 +328,20 @@ def _some(numbers: tuple[str, ...], count: int) -> str:
     return ", ".join(numbers[:5]) + (f" … ({count:,} in all)" if count > 5 else "")
 
 
+def _corrections(report: RestoreReport) -> list[str]:
+    if not report.corrections_count:
+        return []
+    head = (
+        f"Corrections: {report.corrections_count:,} records are not what their events lead to; an event follows each:"
+    )
+    lines = [head, *(f"  {one}" for one in report.corrections[:20])]
+    return lines + _more(report.corrections_count, 20)
+
+
 def _people(report: RestoreReport) -> list[str]:
     return [
         f"Events of {person.name or person.person}: {person.events:,}, linked to {person.linked_to_name}"
+        f"{'' if person.verified else ' (who it was is not verified)'}"
         f"{'' if person.has_access else ' (no access to this account)'}."
         for person in report.people
     ]

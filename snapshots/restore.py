@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from datetime import date
-from typing import Any, BinaryIO, ClassVar, NamedTuple
+from datetime import date, datetime
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -22,25 +22,31 @@ from domain.accounts import Access, require_administrator
 from domain.application import Actor, Application
 from domain.control import (
     AccountClosed,
+    AttributionTrusted,
+    Control,
     NumbersGiven,
     NumbersReused,
+    PersonLinked,
     RestoreBegun,
     RestoreFailed,
     RestoreFinished,
     Role,
 )
 from domain.errors import ArchiveError, CounterfoilError, RestoreError
+from domain.events import written_time
 from domain.ids import PersonId
 from domain.parties import Value
 from domain.store.database import DatabaseUnavailable, Row
 from domain.store.statements import statements
+from domain.store.streams import AccountUnknown
 from domain.tree import EMPTY, Frontier
 from projections.control_totals import ControlTotals, Totaller, differences
 from snapshots.adding import CLASH, AddedSink, adjustments, number_clashes
 from snapshots.archive import Archive, open_archive
+from snapshots.attribution import Attributing, Attribution
 from snapshots.building import StreamBuilder, begin_stream, builder, sweep_abandoned
-from snapshots.checking import add_totals
-from snapshots.comparison import Comparison, Target, people_linked, settings_that_differ
+from snapshots.checking import Correcting, add_totals
+from snapshots.comparison import Comparison, Target, settings_that_differ
 from snapshots.container import Limits
 from snapshots.copying import RowRefused
 from snapshots.examination import Clash, Examination, Examiner, partitions_for
@@ -114,6 +120,8 @@ class ChoiceUnfitting(RestoreError):
 class Choices(NamedTuple):
     """What whoever restores has chosen. ``change_closed_periods`` is for the owner alone.
 
+    ``trust_attribution``, for the owner alone: whom an archive names that no trusted key vouches for is believed.
+    ``user_map``, as ``read_user_map`` gives it: whose events are which member's.
     ``from_other_account``: the archive may be of another account than the one that it is restored into.
     ``subscriptions``: ``moved`` where this account replaces the one that the archive is of, which lifts the hold on
     those whose next date has passed.
@@ -126,6 +134,8 @@ class Choices(NamedTuple):
     errors: OnErrors = "abort"
     dry_run: bool = False
     change_closed_periods: bool = False
+    trust_attribution: bool = False
+    user_map: dict[str, str] | None = None
     from_other_account: bool = False
     subscriptions: Subscriptions = "hold"
     accept_edits: bool = False
@@ -157,7 +167,9 @@ def restore_archive(
     if access.control.closed:
         raise AccountClosed
     if choices.change_closed_periods:
-        require_owner(access)
+        require_owner(access, "changing closed periods")
+    if choices.trust_attribution:
+        require_owner(access, "vouching for an archive's names")
     _check_fitting(choices)
     try:
         archive = open_archive(file, limits, keys, accept_edits=choices.accept_edits)
@@ -226,16 +238,17 @@ class OwnerOnly(RestoreError):
     """Only the account's owner may choose this."""
 
     code: ClassVar[str] = "restore.owner-only"
+    what: str
     role: str
 
     def __str__(self) -> str:
-        return f"changing closed periods is for the account's owner; you are {self.role}"
+        return f"{self.what} is for the account's owner; you are {self.role}"
 
 
-def require_owner(access: Access) -> None:
-    """That who has *access* owns the account. Raises OwnerOnly."""
+def require_owner(access: Access, what: str) -> None:
+    """That who has *access* owns the account. Raises OwnerOnly, naming *what* they wanted."""
     if access.role is not Role.OWNER:
-        raise OwnerOnly(access.role.value)
+        raise OwnerOnly(what, access.role.value)
 
 
 def _record_failure(
@@ -269,6 +282,8 @@ class _Restore:
         self._progress = progress
         self._person = PersonId(actor.name.removeprefix("person:"))
         self._at = application.clock()
+        is_authentic = archive.authenticity.verdict == "authentic"
+        self._correcting = None if is_authentic else Correcting(actor.name, written_time(self._at))
         self._first_faults = Faults()
 
     def run(self) -> RestoreReport:
@@ -336,7 +351,7 @@ class _Restore:
             def revise(changed: list[Changed]) -> RestoreReport:
                 return self._revised(report, comparison.revised(changed), target, changed)
 
-            return self._swap(live, built, report, segment=(1, "restore"), revise=revise)
+            return self._swap(live, built, report, found, "restore", revise=revise)
 
     def _judge(
         self,
@@ -393,7 +408,7 @@ class _Restore:
                 report,
                 events=frontier.size,
                 root=frontier.root().hex(),
-                people=people_linked(second.actors, self._archive.manifest, live.control, self._person),
+                people=self._attributed(live.control, second).report,
                 totals_result=result,
                 differences=tuple(differences(target.totals, result)),
             )
@@ -402,7 +417,7 @@ class _Restore:
             fresh.finish()
             sent = (live.position + fresh.sent_events, target.count + fresh.sent_entities)
             built = Fresh(fresh.stream, frontier, *sent)
-            return self._swap(live, built, report, segment=(live.position + 1, "add"))
+            return self._swap(live, built, report, second, "add")
 
     def _look_at_added(
         self, leave_out: frozenset[str] | None, live: Live, target: Target
@@ -477,6 +492,7 @@ class _Restore:
             hold=hold,
             look=look,
             digested=digested,
+            correcting=self._correcting,
             progress=self._progress,
         ).run()
 
@@ -504,7 +520,9 @@ class _Restore:
             meanwhile=self._choices.meanwhile,
             numbers=self._choices.numbers,
             **self._compared(comparison),
-            people=people_linked(found.actors, manifest, live.control, self._person),
+            people=self._attributed(live.control, found).report,
+            corrections=tuple(found.corrections),
+            corrections_count=found.corrections_count,
             undefined_fields=comparison.undefined_fields(manifest),
             settings=settings_that_differ(manifest, live.control),
             subscriptions=self._choices.subscriptions,
@@ -579,47 +597,50 @@ class _Restore:
         live: Live,
         fresh: Fresh,
         report: RestoreReport,
+        found: Examination,
+        came_by: Literal["restore", "add"],
         *,
-        segment: tuple[int, str],
         revise: Callable[[list[Changed]], RestoreReport] | None = None,
     ) -> RestoreReport:
         account = self._access.account
         archive = self._archive.manifest.archive
         at = self._application.clock()
+        attribution = self._attributed(live.control, found)
 
         def finish(connection: Connection[Row]) -> None:
-            first, came_by = segment
+            nonlocal attribution
+            # Whoever lost access meanwhile is linked to nothing, and restores nothing.
+            control = read_live(connection, account).control
+            require_administrator(self._access._replace(role=_role(control, self._person)), "restoring")
+            attribution = self._attributed(control, found)
             if came_by == "add":
                 key = {"account": account, "stream": fresh.stream, "live": live.stream, "head": live.position}
                 connection.execute(SQL["carry_segments"], key)
                 connection.execute(SQL["carry_attributions"], key)
                 connection.execute(SQL["carry_came_back"], key)
-            if fresh.events:  # an empty archive brings no positions
-                whole = (first, came_by, archive, report.authenticity.verdict)
+            self._insert_segments(connection, fresh, came_by, attribution, at=at)
+            if fresh.frontier.size >= found.corrected_from:  # what whoever restores adds to it, here
+                own = (found.corrected_from, came_by, archive, "recorded")
                 insert_segment(
                     connection,
                     account,
                     fresh.stream,
-                    whole,
+                    own,
                     at=at,
                     by=self._actor.name,
                     subscriptions=self._choices.subscriptions,
                 )
-            for person in report.people:
-                parameters = {
-                    "account": account,
-                    "stream": fresh.stream,
-                    "first": first,
-                    "person": person.person,
-                    "linked_to": person.linked_to,
-                    "verified": True,
-                    "name": person.name,
-                }
-                connection.execute(SQL["insert_attribution"], parameters)
             self._keep_attachments(connection)
 
+        vouched: list[Value] = [
+            PersonLinked(person=person, to=to, ground="consent" if (person, to) in live.control.consents else "owner")
+            for person, to in attribution.mapped.items()
+        ]
+        if self._choices.trust_attribution and report.authenticity.verdict != "authentic":
+            vouched.append(AttributionTrusted(archive=archive, stream=fresh.stream))
+
         def record() -> tuple[Value, ...]:
-            return (*_numbers_on_record(live.stream, report), self._finished(fresh, report))
+            return (*_numbers_on_record(live.stream, report), *vouched, self._finished(fresh, report))
 
         def discard(connection: Connection[Row]) -> None:
             nonlocal report
@@ -645,7 +666,57 @@ class _Restore:
             )
         except MovedOn as wrong:
             raise self._changed(live, report, wrong) from wrong
-        return _replace(report, outcome="restored", live_stream=fresh.stream, retired_stream=live.stream)
+        return _replace(
+            report,
+            outcome="restored",
+            people=attribution.report,
+            live_stream=fresh.stream,
+            retired_stream=live.stream,
+        )
+
+    def _insert_segments(
+        self, connection: Connection[Row], fresh: Fresh, came_by: str, attribution: Attribution, *, at: datetime
+    ) -> None:
+        """How the archive's lines came, and to whom those by its people are linked."""
+        account, archive = self._access.account, self._archive.manifest.archive
+        names = {person.person: person.name for person in attribution.report}
+        for one in attribution.segments:
+            segment = (one.first_position, came_by, archive, one.authenticity)
+            insert_segment(
+                connection,
+                account,
+                fresh.stream,
+                segment,
+                at=at,
+                by=self._actor.name,
+                subscriptions=self._choices.subscriptions,
+                trusted=one.attribution_trusted,
+            )
+            for person in one.people:
+                parameters = {
+                    "account": account,
+                    "stream": fresh.stream,
+                    "first": one.first_position,
+                    "person": person.person,
+                    "linked_to": person.linked_to,
+                    "verified": person.verified,
+                    "name": names[person.person],
+                }
+                connection.execute(SQL["insert_attribution"], parameters)
+
+    def _attributed(self, control: Control, found: Examination) -> Attribution:
+        """To whom the archive's events are linked. Raises UserMapRefused."""
+        authenticity = self._archive.authenticity
+        return Attributing(
+            self._archive.manifest,
+            authenticity.verdict,
+            control,
+            self._person,
+            own_installation=authenticity.is_ours,
+            trusted=self._choices.trust_attribution,
+            user_map=self._choices.user_map,
+            is_owner=self._access.role is Role.OWNER,
+        ).decide(found.brought)
 
     def _finished(self, fresh: Fresh, report: RestoreReport) -> RestoreFinished:
         return RestoreFinished(
@@ -676,6 +747,14 @@ class _Restore:
             sha256 = bytes.fromhex(file.name.removeprefix(ATTACHMENTS))
             parameters = {"account": self._access.account, "sha256": sha256, "bytes": content}
             connection.execute(SQL["insert_attachment"], parameters)
+
+
+def _role(control: Control, person: PersonId) -> Role:
+    """The role of *person*, who had one when they began. Raises AccountUnknown when they are no member any more."""
+    member = control.member(person)
+    if member is None:
+        raise AccountUnknown(control.account)
+    return member.role
 
 
 class _AllBut:

@@ -80,8 +80,9 @@ WHERE account_id = %(account)s AND stream_id = %(live)s;
 
 -- name: carry_segments
 INSERT INTO segments (account_id, stream_id, first_position, came_by, came_at, brought_by, source, authenticity,
-                      subscriptions)
-SELECT account_id, %(stream)s, first_position, came_by, came_at, brought_by, source, authenticity, subscriptions
+                      subscriptions, attribution_trusted)
+SELECT account_id, %(stream)s, first_position, came_by, came_at, brought_by, source, authenticity, subscriptions,
+       attribution_trusted
 FROM segments
 WHERE account_id = %(account)s AND stream_id = %(live)s AND first_position <= %(head)s;
 
@@ -98,9 +99,9 @@ WHERE f.account_id = %(account)s AND f.stream_id = %(stream)s
 
 -- name: insert_segment
 INSERT INTO segments (account_id, stream_id, first_position, came_by, came_at, brought_by, source, authenticity,
-                      subscriptions)
+                      subscriptions, attribution_trusted)
 VALUES (%(account)s, %(stream)s, %(first)s, %(came_by)s, %(at)s, %(by)s, %(source)s, %(authenticity)s,
-        %(subscriptions)s);
+        %(subscriptions)s, %(trusted)s);
 
 -- name: insert_attribution
 INSERT INTO attributions (account_id, stream_id, first_position, person, linked_to, verified, name)

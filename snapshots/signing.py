@@ -129,8 +129,15 @@ class KeyRing:
         if not verifies(key.public, manifest, raw):
             reason = f"{MANIFEST} is not the one that was signed"
             differs = Differing(file=MANIFEST, what="signature", found="of other bytes", expected=f"one by {key.name}")
-            return Authenticity(verdict="edited", key=key.id, key_name=key.name, reason=reason, differing=(differs,))
-        return Authenticity(verdict="authentic", key=key.id, key_name=key.name)
+            return Authenticity(
+                verdict="edited",
+                key=key.id,
+                key_name=key.name,
+                is_ours=key.is_ours,
+                reason=reason,
+                differing=(differs,),
+            )
+        return Authenticity(verdict="authentic", key=key.id, key_name=key.name, is_ours=key.is_ours)
 
 
 NO_KEYS = KeyRing()

@@ -208,9 +208,12 @@ def insert_segment(
     at: datetime,
     by: str,
     subscriptions: Subscriptions = "hold",
+    trusted: bool = False,
 ) -> None:
     """Note how the positions from a *segment*'s first on came: (first position, came by, source, authenticity), and
     whether the subscriptions that it brought are held.
+
+    *trusted*: the account's owner vouches for whom its lines name.
     """
     first, came_by, source, authenticity = segment
     connection.execute(
@@ -225,5 +228,6 @@ def insert_segment(
             "source": source,
             "authenticity": authenticity,
             "subscriptions": subscriptions,
+            "trusted": trusted,
         },
     )

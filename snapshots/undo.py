@@ -107,7 +107,7 @@ def activate(
     if access.control.closed:
         raise AccountClosed
     if choices.change_closed_periods:
-        require_owner(access)
+        require_owner(access, "changing closed periods")
     try:
         with application.database.transaction(access.account) as connection:
             find_retired(connection, access.account, stream)  # who builds one holds its lock: say what it is first

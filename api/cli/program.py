@@ -22,6 +22,7 @@ from api.cli import (
     inspect,
     keys,
     member,
+    people,
     rebuild,
     restore,
     serve,
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 app.add_typer(account.app, name="account")
 app.add_typer(member.app, name="member")
+app.add_typer(people.app, name="people")
 app.add_typer(field.app, name="field")
 app.add_typer(timeline.app, name="timeline")
 app.add_typer(token.app, name="token")

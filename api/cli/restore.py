@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
 import typer
@@ -44,6 +45,14 @@ def restore(
     numbers: Annotated[
         str, typer.Option(help="Of lost documents. keep-series: never give them out again; reuse-numbers: do.")
     ] = "keep-series",
+    users: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Whose events are which member's: JSON or CSV, person to member."),
+    ] = None,
+    trust_attribution: Annotated[
+        bool,
+        typer.Option("--trust-attribution", help="Believe whom an archive names that nobody signed (owner only)."),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     email: As = None,
     as_json: Json = False,
@@ -54,6 +63,7 @@ def restore(
     """
     from api.bootstrap import limits
     from api.cli.session import session
+    from snapshots.attribution import read_user_map
     from snapshots.report import Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions, readable
     from snapshots.restore import Choices, Refused, restore_archive
 
@@ -67,6 +77,8 @@ def restore(
         subscriptions=one_of(Subscriptions, subscriptions, "--subscriptions"),
         meanwhile=one_of(OnMeanwhile, meanwhile, "--meanwhile"),
         numbers=one_of(Numbers, numbers, "--numbers"),
+        user_map=None if users is None else read_user_map(users.read_text("utf-8", "replace"), users.name),
+        trust_attribution=trust_attribution,
     )
     with session(email) as who, file.open("rb") as opened:
         access = who.access(into)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from api.http import accounts, archives, entities, history, imports, keys, problems, streams
+from api.http import accounts, archives, entities, history, imports, keys, people, problems, streams
 from api.http.caller import known_queries
 from api.http.gate import OPENAPI_PATH, Gate
 from api.http.schemas import PROBLEM_RESPONSE, describe
@@ -49,6 +49,7 @@ def _routes() -> APIRouter:
     routes.include_router(keys.router)
     routes.include_router(accounts.router)
     routes.include_router(accounts.inside)
+    routes.include_router(people.router)
     for kind in Kind:
         routes.include_router(entities.router(kind), prefix="/accounts/{account}")
     routes.include_router(archives.backups)

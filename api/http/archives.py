@@ -48,7 +48,9 @@ class RestoreFields(Value, frozen=True, kw_only=True):
     ``from_other_account`` takes an archive of another account than this one. ``accept_edits`` takes files that were
     edited after the archive was signed. ``subscriptions``: ``hold`` those whose next date has passed, or ``moved``
     where this account replaces the archive's. When the account changed ``meanwhile``, overwriting refuses, or it
-    discards the changes. The ``numbers`` of lost documents are not given out again, or are.
+    discards the changes. The ``numbers`` of lost documents are not given out again, or are. ``user_map`` says whose
+    events are which member's, by id or e-mail address; ``trust_attribution`` believes whom an archive names that no
+    trusted key vouches for, and is for the account's owner.
     """
 
     mode: Mode = "overwrite"
@@ -60,6 +62,8 @@ class RestoreFields(Value, frozen=True, kw_only=True):
     accept_edits: bool = False
     meanwhile: OnMeanwhile = "refuse"
     numbers: Numbers = "keep-series"
+    user_map: dict[str, str] | None = None
+    trust_attribution: bool = False
 
 
 @backups.post(

@@ -42,3 +42,17 @@ VALUES (%(account)s, 1, 'live', %(at)s, %(actor)s);
 -- name: insert_recorded_segment
 INSERT INTO segments (account_id, stream_id, first_position, came_by, came_at, brought_by, authenticity)
 VALUES (%(account)s, 1, 1, 'recorded', %(at)s, %(actor)s, 'recorded');
+
+-- name: link
+-- In all streams of the account, those for undo too. Reads its attributions, a few for each restore.
+UPDATE attributions SET linked_to = %(to)s WHERE account_id = %(account)s AND person = %(person)s;
+
+-- name: unlink
+UPDATE attributions a SET linked_to = substr(s.brought_by, 8)::uuid FROM segments s
+WHERE a.account_id = %(account)s AND a.person = %(person)s AND s.account_id = a.account_id
+  AND s.stream_id = a.stream_id AND s.first_position = a.first_position AND starts_with(s.brought_by, 'person:');
+
+-- name: list_attributed
+SELECT a.first_position, a.person::text, a.name, a.linked_to::text, a.verified
+FROM attributions a JOIN streams s ON s.account_id = a.account_id AND s.stream_id = a.stream_id AND s.status = 'live'
+WHERE a.account_id = %(account)s ORDER BY a.first_position, a.person;

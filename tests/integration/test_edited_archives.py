@@ -1,0 +1,315 @@
+"""Archives that were mended by hand, or came from elsewhere: what they say beside their events follows as events of
+whoever restores, and of what they say of people nothing is believed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain import commands
+from domain.accounts import remove_member
+from domain.application import Actor
+from domain.events import read_line
+from domain.ids import EntityId
+from domain.kinds import Kind
+from projections.rebuild import rebuild
+from projections.timeline import Entry, Filter, read_timeline
+from snapshots.errors import ArchiveEdited
+from snapshots.inspection import inspect_archive, readable
+from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
+from snapshots.report import RestoreReport
+from snapshots.restore import ArchiveFaulty, OwnerOnly
+from tests.fixtures.accounts import OpenAccount
+from tests.fixtures.archives import KEYS, Edited
+from tests.integration.restoring import Books, as_file
+
+pytestmark = pytest.mark.slow
+CUSTOMERS = SNAPSHOT_FILES[Kind.CUSTOMER]
+INVOICES = SNAPSHOT_FILES[Kind.INVOICE]
+BELL = {"number": "B", "name": "Bell", "unit": "C62", "net_price": "1", "vat": {"category": "S", "rate": "21"}}
+
+
+@pytest.fixture
+def books(fresh_account: OpenAccount) -> Books:
+    return Books(fresh_account())
+
+
+def is_sound(books: Books) -> bool:
+    return rebuild(books.application.database, books.access.account, check=True).differences_count == 0
+
+
+def entries(books: Books, entity: EntityId) -> list[Entry]:
+    """What happened to an entity, oldest first."""
+    page = read_timeline(books.application.database, books.access.account, Filter(entity=entity))
+    return list(reversed(page.entries))
+
+
+def renamed(archive: bytes, name: str) -> Edited:
+    """The archive, with the name of its first customer's snapshot changed by hand."""
+    edited = Edited(archive)
+    edited.change_line(CUSTOMERS, b'"name":"Klant"', lambda line: line.replace(b'"name":"Klant"', name.encode()))
+    return edited
+
+
+def test_a_line_mended_by_hand_is_refused_without_the_choice_and_named(books: Books, tmp_path: Path) -> None:
+    books.customer()
+    edited = renamed(books.backup(tmp_path), '"name":"Mended"')
+    before = books.rows()
+    with pytest.raises(ArchiveEdited, match=CUSTOMERS):
+        books.restore(edited.as_signed())
+    assert books.rows() == before
+
+
+def test_a_line_mended_by_hand_is_a_correction_of_whoever_restores(books: Books, tmp_path: Path) -> None:
+    customer = books.customer()
+    edited = renamed(books.backup(tmp_path), '"name":"Mended"')
+
+    report = books.restore(edited.as_signed(), accept_edits=True)
+
+    assert report.authenticity.verdict == "edited"
+    assert [(one.how, one.file, one.line, one.id, one.fields) for one in report.corrections] == [
+        ("corrected", CUSTOMERS, 1, customer, ("party",))
+    ]
+    assert books.state(Kind.CUSTOMER, customer).party.name == "Mended"
+    made, corrected = entries(books, customer)
+    assert (made.verified, corrected.verified) == (False, True)
+    assert (corrected.type, corrected.actor, corrected.via) == ("customer.corrected", books.actor.name, "restore")
+    assert is_sound(books)
+
+
+def test_a_rehearsal_names_the_corrections_and_makes_none(books: Books, tmp_path: Path) -> None:
+    books.customer()
+    edited = renamed(books.backup(tmp_path), '"name":"Mended"')
+    before = books.rows()
+    report = books.restore(edited.as_signed(), accept_edits=True, dry_run=True)
+    assert (report.corrections_count, books.rows() == before) == (1, True)
+
+
+def test_a_signed_archive_whose_snapshot_is_not_the_fold_is_damaged(books: Books, tmp_path: Path) -> None:
+    books.customer()
+    with pytest.raises(ArchiveFaulty) as refused:
+        books.restore(renamed(books.backup(tmp_path), '"name":"Mended"').zipped())
+    assert refused.value.report.faults[0].code == "archive.snapshot-differs"
+
+
+def test_a_line_may_be_mended_in_any_layout_and_order_of_keys(books: Books, tmp_path: Path) -> None:
+    customer = books.customer(notes="as before")
+    edited = Edited(books.backup(tmp_path))
+    stated = json.loads(edited.lines(CUSTOMERS)[0])
+    stated["notes"] = "mended"
+    edited.put_lines(CUSTOMERS, [json.dumps(dict(sorted(stated.items(), reverse=True)), indent=None).encode()])
+    books.restore(edited.as_signed(), accept_edits=True)
+    assert books.state(Kind.CUSTOMER, customer).notes == "mended"
+
+
+def test_what_is_only_written_otherwise_needs_no_correction(books: Books, tmp_path: Path) -> None:
+    books.customer()
+    edited = Edited(books.backup(tmp_path))
+    edited.put_lines(CUSTOMERS, [json.dumps(json.loads(edited.lines(CUSTOMERS)[0])).encode()])
+    report = books.restore(edited.as_signed(), accept_edits=True)
+    assert (report.corrections_count, report.events) == (0, 1)
+    assert is_sound(books)
+
+
+def test_a_snapshot_line_that_was_taken_out_deletes_its_entity(books: Books, tmp_path: Path) -> None:
+    books.customer()
+    gone = books.make(
+        Kind.ITEM, number="B", name="Bell", unit="C62", net_price="1", vat={"category": "S", "rate": "21"}
+    )
+    edited = Edited(books.backup(tmp_path))
+    edited.put_lines(SNAPSHOT_FILES[Kind.ITEM], [])
+    report = books.restore(edited.as_signed(), accept_edits=True)
+    assert [(one.how, one.id) for one in report.corrections] == [("removed", gone)]
+    assert [one.type for one in entries(books, gone)] == ["item.created", "item.deleted"]
+    assert is_sound(books)
+
+
+def test_an_issued_invoice_is_never_corrected_in_what_it_says(books: Books, tmp_path: Path) -> None:
+    invoice = books.issued(books.customer())
+    edited = Edited(books.backup(tmp_path))
+    edited.change_line(INVOICES, b"Bell", lambda line: line.replace(b"Bell", b"Whistle"))
+    before = books.rows()
+    with pytest.raises(ArchiveFaulty) as refused:
+        books.restore(edited.as_signed(), accept_edits=True)
+    (fault,) = refused.value.report.faults
+    assert (fault.file, fault.line, fault.field, fault.entity) == (INVOICES, 1, "lines", invoice)
+    assert "credit it" in fault.reason
+    assert books.rows() == before
+
+
+def test_an_issued_invoice_that_was_taken_out_is_a_fault(books: Books, tmp_path: Path) -> None:
+    books.issued(books.customer())
+    edited = Edited(books.backup(tmp_path))
+    edited.put_lines(INVOICES, [])
+    with pytest.raises(ArchiveFaulty) as refused:
+        books.restore(edited.as_signed(), accept_edits=True)
+    assert refused.value.report.faults[0].code == "archive.snapshot-missing"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        (b'"name":"Klant"', b'"name":""', "party.name"),
+        (b'"currency":"EUR"', b'"currency":"EURO"', "currency"),
+        (b'"version":1', b'"version":1,"version":1', "version"),
+        (b'"version":1', b'"version":1,"unknown":1', None),
+        (b'"version":1', b'"version":1,"price_list_discount":"1e9"', "price_list_discount"),
+        (b'"version":1', b'"version":1,"deleted":true', "deleted"),
+    ],
+)
+def test_a_line_mended_badly_is_refused_with_its_place(
+    books: Books, tmp_path: Path, old: bytes, new: bytes, field: str | None
+) -> None:
+    customer = books.customer()
+    edited = Edited(books.backup(tmp_path))
+    edited.change_line(CUSTOMERS, old, lambda line: line.replace(old, new, 1))
+    with pytest.raises(ArchiveFaulty) as refused:
+        books.restore(edited.as_signed(), accept_edits=True)
+    (fault,) = refused.value.report.faults
+    assert (fault.file, fault.line, fault.field, fault.entity) == (CUSTOMERS, 1, field, customer)
+
+
+def test_an_archive_without_a_timeline_is_imported_by_whoever_restores_it(
+    books: Books, fresh_account: OpenAccount, tmp_path: Path
+) -> None:
+    customer = books.customer()
+    invoice = books.issued(customer)
+    paid = {"id": "p1", "date": "2026-02-01", "amount": "4.20", "means": "30"}
+    books.run(lambda work: commands.record(work, Kind.INVOICE, invoice, "payment_registered", paid))
+    archive = Edited(books.backup(tmp_path))
+    archive.put_lines(TIMELINE, [])
+    archive.manifest["segments"] = []
+    other = Books(fresh_account())
+
+    report = other.restore(archive.unsigned())
+
+    assert (report.authenticity.verdict, report.events, report.corrections_count) == ("unsigned", 2, 2)
+    for kind, id_ in ((Kind.CUSTOMER, customer), (Kind.INVOICE, invoice)):
+        (imported,) = entries(other, id_)
+        assert (imported.type, imported.actor, imported.via, imported.verified) == (
+            f"{kind.value}.imported",
+            other.actor.name,
+            "import",
+            True,
+        )
+    assert str(other.state(Kind.INVOICE, invoice).totals.due) == "20.00"
+    assert rebuild(other.application.database, other.access.account, check=True).differences == ()
+    again = Edited(other.backup(tmp_path))
+    assert [read_line(line).type for line in again.lines(TIMELINE)] == ["customer.imported", "invoice.imported"]
+    assert other.restore(again.zipped()).corrections_count == 0
+
+
+def test_what_comes_without_a_timeline_is_added_and_what_is_there_is_not_touched(
+    books: Books, fresh_account: OpenAccount, tmp_path: Path
+) -> None:
+    customer = books.customer("Theirs")
+    archive = Edited(books.backup(tmp_path))
+    archive.put_lines(TIMELINE, [])
+    archive.manifest["segments"] = []
+    other = Books(fresh_account())
+    own = other.customer("Ours")
+
+    added = other.restore(archive.unsigned(), mode="add")
+    again = other.restore(archive.unsigned(), mode="add")
+
+    assert (added.outcome, again.outcome) == ("restored", "nothing_to_add")
+    assert [other.state(Kind.CUSTOMER, id_).party.name for id_ in (own, customer)] == ["Ours", "Theirs"]
+    assert rebuild(other.application.database, other.access.account, check=True).differences == ()
+
+
+def test_t10_in_an_edited_archive_nobody_is_believed(books: Books, tmp_path: Path) -> None:
+    bo = next(member for member in books.access.control.members if member.role == "editor")
+    customer = books.customer()
+    archive = Edited(books.backup(tmp_path))
+    forged = books.actor.name.encode()
+    archive.change_line(TIMELINE, forged, lambda line: line.replace(forged, f"person:{bo.person}".encode()))
+
+    report = books.restore(archive.as_signed(), accept_edits=True)
+
+    (person,) = report.people
+    assert (person.person, person.linked_to, person.verified) == (bo.person, books.person, False)
+    (made,) = entries(books, customer)
+    assert (made.actor, made.linked_to, made.verified) == (f"person:{bo.person}", books.actor.name, False)
+
+
+def test_t10_a_system_part_is_not_believed_either(books: Books, tmp_path: Path) -> None:
+    customer = books.customer()
+    archive = Edited(books.backup(tmp_path))
+    forged = books.actor.name.encode()
+    archive.change_line(TIMELINE, forged, lambda line: line.replace(forged, b"system:subscription"))
+    books.restore(archive.unsigned())
+    (made,) = entries(books, customer)
+    assert (made.actor, made.linked_to, made.verified) == ("system:subscription", books.actor.name, False)
+
+
+def laundered(books: Books, tmp_path: Path, **choices: Any) -> tuple[EntityId, RestoreReport]:
+    """A customer whom a forged line says somebody else made, restored, backed up (and signed), and restored again."""
+    bo = next(member for member in books.access.control.members if member.role == "editor")
+    customer = books.customer()
+    archive = Edited(books.backup(tmp_path))
+    forged = books.actor.name.encode()
+    archive.change_line(TIMELINE, forged, lambda line: line.replace(forged, f"person:{bo.person}".encode()))
+    books.restore(archive.unsigned(), **choices)
+    return customer, books.restore(books.backup(tmp_path))
+
+
+def test_t10_a_forged_name_is_not_laundered_by_a_signed_backup(books: Books, tmp_path: Path) -> None:
+    customer, report = laundered(books, tmp_path)
+    assert report.authenticity.verdict == "authentic"
+    (made,) = entries(books, customer)
+    assert (made.linked_to, made.verified) == (books.actor.name, False)
+
+
+def test_what_the_owner_vouched_for_stays_vouched_for_and_on_record(books: Books, tmp_path: Path) -> None:
+    bo = next(member for member in books.access.control.members if member.role == "editor")
+    customer, _ = laundered(books, tmp_path, trust_attribution=True)
+    (made,) = entries(books, customer)
+    assert (made.linked_to, made.verified) == (f"person:{bo.person}", True)
+    page = read_timeline(books.application.database, books.access.account, Filter(type="attribution.trusted"))
+    assert [entry.actor for entry in page.entries] == [books.actor.name]
+
+
+def test_only_an_owner_vouches_for_names(books: Books, tmp_path: Path) -> None:
+    archive = books.backup(tmp_path)
+    books.access = books.access._replace(role=type(books.access.role)("administrator"))
+    with pytest.raises(OwnerOnly, match="vouching"):
+        books.restore(archive, trust_attribution=True)
+
+
+def test_what_the_restorer_adds_is_theirs_for_certain(books: Books, fresh_account: OpenAccount, tmp_path: Path) -> None:
+    theirs = books.make(Kind.ITEM, **BELL)
+    archive = Edited(books.backup(tmp_path))
+    other = Books(fresh_account())
+    other.make(Kind.ITEM, **BELL)
+    other.restore(archive.unsigned(), mode="add")
+    made, merged = entries(other, theirs)
+    assert (made.verified, merged.verified, merged.type) == (False, True, "item.merged")
+
+
+def test_who_lost_their_role_meanwhile_restores_nothing(books: Books, tmp_path: Path) -> None:
+    bo = next(member for member in books.access.control.members if member.role == "editor")
+    archive = books.backup(tmp_path)
+    access, actor = books.access, books.actor
+    books.actor = Actor.person(bo.person, "api")
+    before = books.rows()
+    remove_member(books.application, access, actor, email=bo.email)
+    with pytest.raises(Exception, match=r"account|member"):
+        books.restore(archive)
+    assert books.rows() == before
+
+
+def test_an_inspection_names_the_lines_that_were_edited(books: Books, tmp_path: Path) -> None:
+    customer = books.customer()
+    edited = renamed(books.backup(tmp_path), '"name":"Mended"')
+    with as_file(edited.as_signed()) as file:
+        found = inspect_archive(file, keys=KEYS)
+    assert [(one.file, one.line, one.id, one.fields) for one in found.corrections] == [
+        (CUSTOMERS, 1, customer, ("party",))
+    ]
+    assert [one.file for one in found.authenticity.differing] == [CUSTOMERS]
+    assert (found.faults, found.is_sound) == ((), False)
+    assert f"{CUSTOMERS} line 1: customer {customer}, corrected: party" in readable(found)
