@@ -43,6 +43,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     entry_limit_bytes: int = 2 * GIB  # of one entry of an archive, unpacked
     ratio_limit: int = 200  # unpacked to packed
     unpacked_limit_bytes: int = 16 * GIB  # of all entries of an archive together
+    most_retired_streams: int = 10  # of an account, kept for undo
+    most_retired_bytes: int = 4 * GIB  # of an account's retired streams together; the last one is kept all the same
     entries_limit: int = 1_000  # in an archive, beside attachments
     attachments_limit: int = 50_000
     manifest_limit_bytes: int = 16 * MIB
@@ -303,4 +305,6 @@ _KINDS = {
     "values_limit": _Kind("values_limit", _COUNT, _at_least_one),
     "string_limit_bytes": _Kind("string_limit_bytes", _SIZE, _size),
     "digits_limit": _Kind("digits_limit", _COUNT, _at_least_one),
+    "most_retired_streams": _Kind("most_retired_streams", _COUNT, _at_least_one),
+    "most_retired_bytes": _Kind("most_retired_bytes", _SIZE, _size),
 }

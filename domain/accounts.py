@@ -127,6 +127,15 @@ def find_access(database: Database, person: PersonId, account: str) -> Access:
     return _access(rows[0])
 
 
+def service_access(database: Database, account: AccountId) -> Access:
+    """The account for the service itself, which looks after it in nobody's name. Raises AccountUnknown."""
+    with database.transaction(account) as connection:
+        row = connection.execute(SQL["read_account"], {"account": account}).fetchone()
+    if row is None:
+        raise AccountUnknown(account)
+    return Access(account, row[0], c.Role.ADMINISTRATOR, _CONTROL.decode(row[1]))
+
+
 def _access(row: Row) -> Access:
     account, slug, control, role = row
     return Access(AccountId(account), slug, c.Role(role), _CONTROL.decode(control))

@@ -61,6 +61,7 @@ from snapshots.manifest import (
     encode,
     product_version,
 )
+from snapshots.partial_files import claim
 from snapshots.progress import Progress, no_progress
 from snapshots.readme import readme
 from snapshots.schemas import schemas
@@ -208,6 +209,7 @@ def _appearing_whole(target: Path) -> Iterator[HashedFile]:
     partial = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
     try:
         with partial.open("xb") as file:
+            claim(file)
             yield HashedFile(file)
             file.flush()
             os.fsync(file.fileno())

@@ -155,3 +155,9 @@ def _in_a_transaction(purger: Connection[Row], account: AccountId, statement: st
     with purger.transaction():
         set_account(purger, account)
         return purger.execute(SQL[statement], key).rowcount
+
+
+def accounts_left_behind(database: Database) -> list[AccountId]:
+    """The accounts, of all there are, with streams that are not live."""
+    with database.session(PURGER) as purger:
+        return [AccountId(account) for (account,) in purger.execute(SQL["list_left_behind"])]

@@ -58,6 +58,9 @@ WHERE r.account_id = %(account)s AND r.stream_id = %(stream)s AND r.kind = ANY(%
     SELECT 1 FROM streams s JOIN entities l ON l.account_id = s.account_id AND l.stream_id = s.stream_id
     WHERE s.account_id = r.account_id AND s.status = 'live' AND l.entity_id = r.entity_id AND l.number = r.number);
 
+-- name: list_retired
+SELECT stream_id, created_at FROM streams WHERE account_id = %(account)s AND status = 'retired';
+
 -- name: estimate_bytes
 -- About how much room a stream's rows take, without what indexes add: reads its rows once.
 SELECT coalesce((SELECT sum(pg_column_size(e.*)) FROM events e

@@ -25,7 +25,7 @@ from domain.store.database import APP, Database, DatabaseUnavailable
 from domain.store.statements import statements
 from snapshots.restore import require_owner
 from snapshots.stream_report import ActivationReport
-from snapshots.streams import Kept, differ, find_retired
+from snapshots.streams import Kept, StreamBusy, differ, find_retired
 from snapshots.swap import CountDiffers, Fresh, Live, MovedOn, read_live, swap
 
 SQL = statements("snapshots", "restore.sql")
@@ -53,17 +53,6 @@ class ChangedBetween(ActivationRefused):
     """The account changed while the streams were compared."""
 
     code: ClassVar[str] = "activation.account-changed"
-
-
-@dataclass(eq=False)
-class StreamBusy(RestoreError):
-    """Somebody is at work on the stream: it is being purged, or copied from, or made live again."""
-
-    code: ClassVar[str] = "stream.busy"
-    stream: int
-
-    def __str__(self) -> str:
-        return f"stream {self.stream}: somebody is at work on it just now; try again"
 
 
 @dataclass(eq=False)

@@ -15,6 +15,7 @@ import typer
 from api.cli import (
     account,
     backup,
+    cleanup,
     config,
     demo,
     field,
@@ -63,6 +64,7 @@ app.command("restore")(restore.restore)
 app.command("show")(show.show)
 app.command("rebuild")(rebuild.rebuild)
 app.command("serve")(serve.serve)
+app.command("cleanup")(cleanup.cleanup)
 app.command("demo")(demo.demo)
 
 

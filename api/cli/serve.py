@@ -26,6 +26,7 @@ def serve(
 
     from api.bootstrap import installation
     from api.cli.session import settings
+    from api.housekeeping import looked_after
     from api.http import create_app
 
     in_force = settings()
@@ -45,5 +46,5 @@ def serve(
         tell(f"counterfoil listens on http://{f'[{listen_on}]' if ':' in listen_on else listen_on}:{at}/v1")
         # Ctrl-C and the signal of a service manager end it alike, and end a database server of our own with it.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), looked_after(opened):
             uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])

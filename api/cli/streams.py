@@ -153,3 +153,48 @@ def _warning(account: str, rehearsed: ActivationReport) -> str:
         f"{readable_activation(rehearsed)}\nThis replaces everything in {account} by stream {rehearsed.stream};"
         f" {found.lost_documents_count:,} issued documents are lost from it. Go on?"
     )
+
+
+@app.command("purge")
+def purge(
+    account: Account,
+    stream: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="[N]", min=1, max=2**31 - 1, help="The stream (default: all whose time is up, or too many)."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would go, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    email: As = None,
+    as_json: Json = False,
+) -> None:
+    """Purge retired streams for good: one, or those past their retention or beyond the limits of the settings.
+
+    Issued documents that the live stream lacks are written to an archive, among the backups, before.
+
+    Example: counterfoil streams purge acme-bv --dry-run --as an@example.com
+    """
+    from api.cli.session import session
+    from api.housekeeping import archiver, quota
+    from domain.accounts import require_administrator
+    from snapshots.purging import PurgeReport, purge_due, readable_purge
+    from snapshots.purging import purge as purge_one
+
+    with session(email) as who:
+        access = who.access(account)
+        require_administrator(access, "purging streams")
+        settings, application = who.installation.settings, who.installation.application
+        archive = archiver(application, settings, who.actor)
+
+        def run(*, rehearse: bool) -> PurgeReport:
+            if stream is None:
+                return purge_due(application, access, who.actor, quota(settings), archive, dry_run=rehearse)
+            return purge_one(application, access, who.actor, stream, archive, dry_run=rehearse)
+
+        if not dry_run and not yes:
+            rehearsed = run(rehearse=True)
+            if rehearsed.streams:
+                ask(f"{readable_purge(rehearsed)}This cannot be undone. Go on?", yes=yes)
+        found = run(rehearse=dry_run)
+    show(readable_purge(found), found, as_json=as_json)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bootstrap import keys, limits
+from api.folders import backup_path
 from api.http import files, replies
 from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_type
 from api.http.caller import Inside
@@ -76,7 +77,7 @@ def take(asking: Inside, fields: OptionalFields) -> Response:
     """Write an archive of the account at one position; answered once the file is whole and synced."""
     wanted = converted(fields, BackupFields)
     as_of = None if wanted.as_of is None else read_moment(wanted.as_of)
-    target = files.backup_path(asking.settings, asking.access, asking.application.clock())
+    target = backup_path(asking.settings, asking.access, asking.application.clock())
     signer = keys(asking.settings).signer()
     taken = take_backup(
         asking.application, asking.access, asking.actor, target, signer, stream=wanted.stream, as_of=as_of

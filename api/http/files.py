@@ -17,14 +17,15 @@ from anyio.to_thread import run_sync
 from msgspec import Struct
 from starlette.responses import StreamingResponse
 
+from api.folders import uploads_folder
 from api.http.attachments import as_attachment
 from api.http.errors import FileUnknown, NoRoom, UploadsFull
 from api.http.reads import SQL
 from api.settings import Settings
-from domain.accounts import Access
 from domain.application import Application
 from domain.control import BackupTaken
 from domain.ids import AccountId, is_canonical, new_id
+from snapshots.partial_files import claim
 
 MOST_UPLOADS = 20  # of one account at a time, so that nobody fills the disk unseen
 _PIECE_BYTES = 1 << 20  # a thread's errand for less would cost more than it does
@@ -51,12 +52,6 @@ class Uploaded(Struct, frozen=True, kw_only=True):
     size: int
     sent_at: datetime
     sha256: str | None = None
-
-
-def backup_path(settings: Settings, access: Access, at: datetime) -> Path:
-    """Where a backup of the account goes: a name of its own, which tells account and time."""
-    name = f"{access.slug}-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{new_id(at)[-12:]}.zip"
-    return settings.backups / access.account / name
 
 
 def backups(application: Application, settings: Settings, account: AccountId) -> list[BackupListed]:
@@ -112,11 +107,6 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
             yield piece
 
 
-def uploads_folder(settings: Settings, account: AccountId) -> Path:
-    """Where what is sent for the account is kept."""
-    return settings.home / "uploads" / account
-
-
 def uploads(settings: Settings, account: AccountId) -> list[Uploaded]:
     """The archives that were sent for the account, oldest first."""
     found = sorted(uploads_folder(settings, account).glob("*.zip"))
@@ -159,6 +149,7 @@ async def _write(path: Path, content: AsyncIterator[bytes]) -> str:
     """Write *content* to *path*, synced. Its SHA-256."""
     hashed = hashlib.sha256()
     with path.open("xb") as file:
+        claim(file)
         waiting = bytearray()
 
         def write_out() -> None:

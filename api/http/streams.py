@@ -7,12 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
+from api.housekeeping import archiver, quota
 from api.http import replies
 from api.http.bodies import OptionalFields
 from api.http.caller import Inside
 from api.http.schemas import body_of
+from domain.accounts import require_administrator
 from domain.entity import converted
 from domain.parties import Value
+from snapshots.purging import purge, purge_due
 from snapshots.streams import list_streams, show_stream
 from snapshots.undo import ActivationChoices, activate
 
@@ -29,6 +32,12 @@ class ActivationFields(Value, frozen=True, kw_only=True):
 
     dry_run: bool = False
     change_closed_periods: bool = False
+
+
+class PurgeFields(Value, frozen=True, kw_only=True):
+    """``dry_run`` changes nothing."""
+
+    dry_run: bool = False
 
 
 @router.get("", summary="List the streams, newest first")
@@ -53,3 +62,25 @@ def activated(asking: Inside, stream: Stream, fields: OptionalFields) -> Respons
     wanted = converted(fields, ActivationFields)
     choices = ActivationChoices(wanted.dry_run, wanted.change_closed_periods)
     return replies.json(activate(asking.application, asking.access, asking.actor, stream, choices=choices))
+
+
+@router.delete("/{stream}", summary="Purge a retired stream for good", openapi_extra=body_of(PurgeFields))
+def purged(asking: Inside, stream: Stream, fields: OptionalFields) -> Response:
+    """Answered with what went, and the archive that has what the live stream lacks."""
+    require_administrator(asking.access, "purging streams")
+    wanted = converted(fields, PurgeFields)
+    archive = archiver(asking.application, asking.settings, asking.actor)
+    report = purge(asking.application, asking.access, asking.actor, stream, archive, dry_run=wanted.dry_run)
+    return replies.json(report)
+
+
+@router.post("/purge", summary="Purge the retired streams whose time is up", openapi_extra=body_of(PurgeFields))
+def purged_due(asking: Inside, fields: OptionalFields) -> Response:
+    """Those past the account's retention, and those beyond the limits of the installation."""
+    require_administrator(asking.access, "purging streams")
+    wanted = converted(fields, PurgeFields)
+    archive = archiver(asking.application, asking.settings, asking.actor)
+    limits = quota(asking.settings)
+    return replies.json(
+        purge_due(asking.application, asking.access, asking.actor, limits, archive, dry_run=wanted.dry_run)
+    )

@@ -31,6 +31,10 @@ SELECT a.account_id::text, a.slug, a.control, m.role FROM accounts a
 JOIN members m ON m.account_id = a.account_id AND m.person_id = %(person)s
 WHERE a.slug = %(name)s OR a.account_id::text = %(name)s;
 
+-- name: read_account
+-- Key: accounts_pkey.
+SELECT slug, control FROM accounts WHERE account_id = %(account)s;
+
 -- name: insert_account
 INSERT INTO accounts (account_id, slug, control_position, control) VALUES (%(account)s, %(slug)s, 0, '')
 ON CONFLICT ON CONSTRAINT accounts_slug_key DO NOTHING;

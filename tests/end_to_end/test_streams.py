@@ -144,3 +144,44 @@ def test_a_stranger_sees_no_streams(books: AccountOverHttp, served: Served) -> N
     answers = [stranger.get("streams"), stranger.get("streams/1"), stranger.post("streams/1/activation")]
 
     assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(404, "account.unknown")}
+
+
+def test_a_retired_stream_is_purged_over_http_and_what_only_it_had_can_be_downloaded(books: AccountOverHttp) -> None:
+    restored(books)
+
+    rehearsed = books.ask("DELETE", "streams/1", {"dry_run": True}).json()
+    answer = books.ask("DELETE", "streams/1")
+    again = books.ask("DELETE", "streams/2")
+    due = books.make("streams/purge")
+
+    (purged,) = answer.json()["streams"]
+    assert (rehearsed["outcome"], answer.json()["outcome"], due["outcome"]) == (
+        "would_purge",
+        "purged",
+        "nothing_to_purge",
+    )
+    assert purged["documents_only_here"] == 1
+    assert books.get(f"backups/{purged['archive']}").status_code == 200
+    assert (again.status_code, again.json()["code"]) == (409, "stream.not-retired")
+    assert [(one["stream"], one["status"]) for one in books.get("streams").json()["items"]] == [
+        (2, "live"),
+        (1, "purged"),
+    ]
+    activation = books.post("streams/1/activation")
+    assert (activation.status_code, activation.json()["code"]) == (409, "stream.not-retired")
+
+
+@pytest.mark.slow
+def test_streams_are_purged_by_command_line(typed: Typed) -> None:
+    nothing = typed.json("streams", "purge", "acme-bv")
+    unasked, _ = typed("streams", "purge", "acme-bv", "1")
+    _, rehearsed = typed("streams", "purge", "acme-bv", "1", "--dry-run")
+    _, done = typed("streams", "purge", "acme-bv", "1", "--yes")
+    refused, _ = typed("streams", "activate", "acme-bv", "1", "--yes")
+    cleaned = typed("cleanup")
+
+    assert nothing["outcome"] == "nothing_to_purge"
+    assert (unasked, refused) == (1, 1)
+    assert rehearsed.startswith("Would be purged (rehearsal: nothing was changed):\n  stream 1, retired ")
+    assert done.startswith("Purged:\n  stream 1")
+    assert cleaned == (0, "Nothing to clean up.\n")

@@ -75,6 +75,7 @@ def test_every_setting_is_shown_once_with_its_source(home: Path) -> None:
         "upload_limit_bytes", "entry_limit_bytes", "ratio_limit",
         "unpacked_limit_bytes", "entries_limit", "attachments_limit", "manifest_limit_bytes",
         "line_limit_bytes", "nesting_limit", "values_limit", "string_limit_bytes", "digits_limit",
+        "most_retired_streams", "most_retired_bytes",
     ]  # fmt: skip
     assert lines["home"] == (str(home), "COUNTERFOIL_HOME")
     assert lines["as"] == ("an@example.org", "COUNTERFOIL_AS")

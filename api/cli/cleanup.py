@@ -1,0 +1,30 @@
+"""``counterfoil cleanup``: what the service looks after by itself, for an installation that only uses commands."""
+
+from __future__ import annotations
+
+import typer
+
+from api.cli.output import Json, show
+
+
+def cleanup(as_json: Json = False) -> None:
+    """Remove what crashes left, and purge retired streams whose time is up, of all accounts. `serve` does it daily.
+
+    Safe to repeat, and beside anything else. Exit status 1: something could not be done, and it says what.
+
+    Example: counterfoil cleanup
+    """
+    from api.bootstrap import installation
+    from api.cli.session import settings
+    from api.housekeeping import clean_up
+
+    with installation(settings()) as opened:
+        report = clean_up(opened)
+    lines = [f"{one.account}: swept what a crash left of {len(one.streams):,} streams" for one in report.swept]
+    lines += [f"{one.account}: purged stream {stream.stream}" for one in report.purged for stream in one.streams]
+    lines += [f"{one.account}: stream {stream} is busy, and stays" for one in report.purged for stream in one.busy]
+    lines += [f"removed {file}, which never was whole" for file in report.files]
+    lines += [f"FAILED for {one.account}: {one.reason}" for one in report.failures]
+    show("\n".join(lines or ["Nothing to clean up."]), report, as_json=as_json)
+    if report.failures:
+        raise typer.Exit(1)
