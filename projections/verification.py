@@ -31,7 +31,7 @@ MOST_LISTED = 1_000
 _BEFORE_ALL = -(2**63)
 _CONTROL = msgspec.json.Decoder(c.Control)
 
-Wrong = Literal["row", "missing", "extra", "tree", "stream", "history", "members", "segments"]
+Wrong = Literal["row", "missing", "extra", "tree", "stream", "history", "members", "segments", "file"]
 By = Literal["stream", "history", "archive"]
 _STRENGTH: dict[By, int] = {"stream": 0, "history": 1, "archive": 2}
 
@@ -164,6 +164,18 @@ def scan(database: Database, account: AccountId, *, stream: int | None = None, s
     )
     checked = (msgspec.structs.replace(one, agrees=scanned.agrees(one.size, one.root)) for one in heads)
     return scanned._replace(heads=tuple(checked))
+
+
+def check_files(database: Database, account: AccountId, stream: int) -> tuple[Finding, ...]:
+    """The attached files that are not what they are kept as, or that snapshots of the stream name and nobody finds."""
+    findings = _Findings()
+    with database.transaction(account, snapshot=True) as connection:
+        parameters = {"account": account, "stream": stream, "most": MOST_LISTED}
+        for (sha256,) in connection.execute(SQL["read_other_files"], parameters):
+            findings.add("file", "other bytes", f"those of SHA-256 {sha256}")
+        for entity, sha256 in connection.execute(SQL["read_missing_files"], parameters):
+            findings.add("file", "no such file", f"SHA-256 {sha256}, attached to {entity}")
+    return tuple(findings.listed)
 
 
 def leaves_of_rows(database: Database, account: AccountId, stream: int) -> Iterator[bytes]:

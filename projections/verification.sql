@@ -44,3 +44,17 @@ SELECT person_id::text, role FROM members WHERE account_id = %(account)s;
 -- Key: segments_pkey.
 SELECT first_position, came_by, source, authenticity FROM segments
 WHERE account_id = %(account)s AND stream_id = %(stream)s ORDER BY first_position;
+
+-- name: read_other_files
+-- The attached files whose bytes are not those that they are kept by. Reads them all. Key: attachments_pkey.
+SELECT encode(a.sha256, 'hex') FROM attachments a WHERE a.account_id = %(account)s AND sha256(a.bytes) <> a.sha256
+ORDER BY 1 LIMIT %(most)s;
+
+-- name: read_missing_files
+-- The files that snapshots of a stream name and the account has not. Reads the snapshots once: size before hash is how
+-- an attached file is written, and nothing else is.
+SELECT e.entity_id::text, named[1] FROM entities e
+CROSS JOIN LATERAL regexp_matches(e.state, '"size":[0-9]+,"sha256":"([0-9a-f]{64})"', 'g') AS named
+WHERE e.account_id = %(account)s AND e.stream_id = %(stream)s AND NOT e.deleted AND strpos(e.state, '"attachments":[') > 0
+  AND NOT EXISTS (SELECT 1 FROM attachments a WHERE a.account_id = e.account_id AND a.sha256 = decode(named[1], 'hex'))
+ORDER BY 1, 2 LIMIT %(most)s;

@@ -21,8 +21,10 @@ from domain.ids import AccountId
 from domain.parties import Value
 from domain.tree import leaf_hash, verify_consistency, verify_inclusion
 from snapshots.archive import read_manifest
+from snapshots.authenticity import Authenticity
 from snapshots.container import Limits, open_container
-from snapshots.manifest import MANIFEST, Count, Hash, TreeHead
+from snapshots.manifest import MANIFEST, SIGNATURE, Count, Hash, TreeHead
+from snapshots.signing import MAX_SIGNATURE_BYTES, NO_KEYS, KeyRing
 
 MAX_PROOF_BYTES = 8 * 1024 * 1024  # a line is 1 MiB at most, and as JSON text a few times that
 # Within them a hostile file is refused before it is parsed; no path is longer than twice the 64 levels of a tree.
@@ -48,7 +50,7 @@ class ProofRefused(ArchiveError):
 
 @dataclass(eq=False)
 class ManifestUnfit(ArchiveError):
-    """The proof is about another tree head than the manifest states, so the one says nothing of the other."""
+    """The manifest says nothing of the proof: it states another tree head, or was edited since it was signed."""
 
     code: ClassVar[str] = "proof.manifest-unfit"
     file: str
@@ -123,6 +125,7 @@ class Stated(Value, frozen=True, kw_only=True):
     stream: int
     taken_at: datetime
     tree_head: TreeHead
+    authenticity: Authenticity
 
 
 class Checked(Value, frozen=True, kw_only=True):
@@ -163,15 +166,27 @@ def read_stated(
     file: BinaryIO,
     name: str,
     limits: Limits = Limits(),  # noqa: B008 - immutable
+    keys: KeyRing = NO_KEYS,
+    *,
+    signature: bytes | None = None,
 ) -> Stated:
-    """What the manifest in *file* states: a manifest.json, or an archive that holds one. Raises ArchiveError leaves."""
+    """What the manifest in *file* states: a manifest.json with its *signature*, or an archive that holds both.
+
+    *keys* judge whose it is. Raises ArchiveError leaves, among them ManifestUnfit for one that was edited since it was
+    signed: it states nothing.
+    """
     is_archive = file.read(len(_ZIP)) == _ZIP
     file.seek(0)
     if is_archive:
-        raw = open_container(file, limits).read(MANIFEST, limits.max_manifest_bytes)
+        container = open_container(file, limits)
+        raw = container.read(MANIFEST, limits.max_manifest_bytes)
+        signature = container.read(SIGNATURE, MAX_SIGNATURE_BYTES) if SIGNATURE in container.names() else None
     else:
         raw = file.read(limits.max_manifest_bytes + 1)
     manifest = read_manifest(raw, limits)
+    authenticity = keys.judge(raw, signature, manifest.taken_at)
+    if authenticity.verdict == "edited":
+        raise ManifestUnfit(name, f"a manifest that is {authenticity}", "one as it was signed, or unsigned")
     return Stated(
         file=name,
         archive=manifest.archive,
@@ -180,6 +195,7 @@ def read_stated(
         stream=manifest.stream,
         taken_at=manifest.taken_at,
         tree_head=manifest.tree_head,
+        authenticity=authenticity,
     )
 
 

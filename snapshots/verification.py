@@ -15,11 +15,13 @@ from domain.parties import Value
 from domain.store.database import Database
 from domain.tree import EMPTY, append, leaf_hashes
 from projections.rebuild import Rebuilt, rebuild
-from projections.verification import Finding, Head, Scan, Verification, judge, leaves_of_rows, scan
+from projections.verification import Finding, Head, Scan, Verification, check_files, judge, leaves_of_rows, scan
 from snapshots.archive import Archive, open_archive
+from snapshots.authenticity import Authenticity
 from snapshots.container import Limits
 from snapshots.errors import FileDiffers
 from snapshots.manifest import TIMELINE
+from snapshots.signing import NO_KEYS, KeyRing
 
 Relation = Literal["continues", "is older", "differs", "another stream's"]
 
@@ -33,11 +35,12 @@ class Compared(Value, frozen=True, kw_only=True):
     stream: int
     size: int
     root: str
+    authenticity: Authenticity
     relation: Relation
     common: int
 
     def __str__(self) -> str:
-        of = f"{self.file}, archive {self.archive} of stream {self.stream}, {self.size:,} events"
+        of = f"{self.file}, archive {self.archive} of stream {self.stream}, {self.size:,} events, {self.authenticity}"
         match self.relation:
             case "continues":
                 return f"{of}: the stream continues it"
@@ -50,7 +53,7 @@ class Compared(Value, frozen=True, kw_only=True):
 
 
 class Verified(Value, frozen=True, kw_only=True):
-    """What was found of the log, of each archive, and of the snapshots where they were looked at.
+    """What was found of the log, of each archive, and of snapshots and attached files where they were looked at.
 
     ``is_sound`` when nothing is wrong. That an archive of another stream is not continued is no fault.
     """
@@ -59,6 +62,7 @@ class Verified(Value, frozen=True, kw_only=True):
     log: Verification
     archives: tuple[Compared, ...] = ()
     snapshots: Rebuilt | None = None
+    files: tuple[Finding, ...] = ()
 
 
 class Given(NamedTuple):
@@ -76,13 +80,15 @@ def verify_timeline(
     against: Iterable[Given] = (),
     log_only: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - immutable
+    keys: KeyRing = NO_KEYS,
 ) -> Verified:
     """Recompute a stream's log (the live one's unless named) and compare it with all that was stated of it.
 
-    The snapshots of the live stream are derived from the events anew and compared, unless *log_only*. Changes nothing.
-    Raises AccountUnknown, StreamUnknown; ArchiveError leaves for an archive that is not what it claims to be.
+    The snapshots of the live stream are derived from the events anew and compared, and attached files hashed, unless
+    *log_only*. Changes nothing. Raises AccountUnknown, StreamUnknown; ArchiveError leaves for an archive that is not
+    what it claims to be, or was edited since one of *keys* signed it: it proves nothing.
     """
-    opened = [(given.name, open_archive(given.file, limits)) for given in against]
+    opened = [(given.name, open_archive(given.file, limits, keys)) for given in against]
     sizes = [archive.manifest.tree_head.size for _, archive in opened]
     scanned = scan(database, account, stream=stream, sizes=sizes)
     compared, heads, findings = [], [], []
@@ -92,12 +98,17 @@ def verify_timeline(
         heads += found.heads
         findings += found.findings
     log = judge(scanned, heads, findings)
-    snapshots = None if log_only or scanned.status != "live" else rebuild(database, account, check=True)
+    snapshots: Rebuilt | None = None
+    attached: tuple[Finding, ...] = ()
+    if scanned.status == "live" and not log_only:
+        snapshots = rebuild(database, account, check=True)
+        attached = check_files(database, account, scanned.stream)
     return Verified(
-        is_sound=log.findings_count == 0 and (snapshots is None or snapshots.differences_count == 0),
+        is_sound=not (log.findings_count or attached) and (snapshots is None or not snapshots.differences_count),
         log=log,
         archives=tuple(compared),
         snapshots=snapshots,
+        files=attached,
     )
 
 
@@ -131,6 +142,7 @@ def _compare(database: Database, account: AccountId, scanned: Scan, name: str, a
         stream=manifest.stream,
         size=head.size,
         root=head.root,
+        authenticity=archive.authenticity,
         relation=relation,
         common=common,
     )
@@ -138,7 +150,8 @@ def _compare(database: Database, account: AccountId, scanned: Scan, name: str, a
 
 
 def _stated(archive: Archive, size: int, root: str, *, agrees: bool | None) -> Head:
-    return Head(by="archive", name=f"archive {archive.manifest.archive}", size=size, root=root, agrees=agrees)
+    name = f"{archive.authenticity.verdict} archive {archive.manifest.archive}"
+    return Head(by="archive", name=name, size=size, root=root, agrees=agrees)
 
 
 def _common(rows: Iterator[bytes], archive: Archive) -> tuple[int, str, str]:

@@ -14,7 +14,7 @@ from api.cli.output import Account, As, Json, clean_line, show
 
 if TYPE_CHECKING:
     from snapshots.manifest import TreeHead
-    from snapshots.proofs import Checked
+    from snapshots.proofs import Checked, Stated
     from snapshots.verification import Verified
 
 MOST_SHOWN = 40
@@ -129,6 +129,7 @@ def verify(
             against=[Given(file.name, files.enter_context(file.open("rb"))) for file in against or ()],
             log_only=log_only,
             limits=limits(who.installation.settings),
+            keys=who.installation.keys.ring(),
         )
     show(_verified(found), found, as_json=as_json)
     if not found.is_sound:
@@ -146,6 +147,8 @@ def _verified(found: Verified) -> str:
         lines.append(f"Behind position {vouched:,} nothing vouches for the rows but the database they lie in.")
     lines += [str(one) for one in log.findings[:MOST_SHOWN]]
     count = log.findings_count
+    lines += [str(one) for one in found.files[:MOST_SHOWN]]
+    count += len(found.files)
     if found.snapshots is not None:
         lines += [str(one) for one in found.snapshots.differences[:MOST_SHOWN]]
         count += found.snapshots.differences_count
@@ -221,16 +224,29 @@ def prove(
 
 def _head(size: int | None, archive: Path | None) -> TreeHead | int | None:
     """The head that is meant: the size that was given, or the archive's own."""
-    from api.bootstrap import limits
-    from api.cli.session import settings
-    from snapshots.proofs import read_stated
-
     if archive is None:
         return size
     if size is not None:
         raise typer.BadParameter("expected a number of events or an archive, not both")
-    with archive.open("rb") as file:
-        return read_stated(file, archive.name, limits(settings())).tree_head
+    return _stated(archive).tree_head
+
+
+def _stated(path: Path) -> Stated:
+    """What a manifest states, by itself with the manifest.sig that lies beside it, or in its archive."""
+    from api.bootstrap import keys, limits
+    from api.cli.session import settings
+    from snapshots.manifest import SIGNATURE
+    from snapshots.proofs import read_stated
+    from snapshots.signing import MAX_SIGNATURE_BYTES
+
+    in_force = settings()
+    beside = path.with_name(SIGNATURE)
+    signature = None
+    if beside.is_file():
+        with beside.open("rb") as file:
+            signature = file.read(MAX_SIGNATURE_BYTES + 1)
+    with path.open("rb") as file:
+        return read_stated(file, path.name, limits(in_force), keys(in_force).ring(), signature=signature)
 
 
 @app.command("check-proof")
@@ -246,17 +262,11 @@ def check_proof(
 
     Example: counterfoil timeline check-proof proof.json --manifest acme.zip
     """
-    from api.bootstrap import limits
-    from api.cli.session import settings
     from snapshots import proofs
 
     with proof.open("rb") as file:
         read = proofs.read_proof(file)
-    stated = []
-    for path in manifest:
-        with path.open("rb") as file:
-            stated.append(proofs.read_stated(file, path.name, limits(settings())))
-    found = proofs.check_proof(read, stated)
+    found = proofs.check_proof(read, [_stated(path) for path in manifest])
     show(_checked(found), found, as_json=as_json)
     if not found.holds:
         raise typer.Exit(1)
@@ -264,7 +274,8 @@ def check_proof(
 
 def _checked(found: Checked) -> str:
     lines = [
-        f"{one.file}: archive {one.archive} of “{clean_line(one.account_name)}”, taken {one.taken_at.isoformat()}"
+        f"{one.file}: archive {one.archive} of “{clean_line(one.account_name)}”, taken {one.taken_at.isoformat()},"
+        f" {clean_line(str(one.authenticity))}"
         for one in found.manifests
     ]
     lines += [f"Nothing but the proof states the head of {head.size:,} events." for head in found.unstated]

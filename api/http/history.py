@@ -11,7 +11,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.bootstrap import limits
+from api.bootstrap import keys, limits
 from api.http import files, replies
 from api.http.actions import NoFields
 from api.http.bodies import OptionalFields
@@ -103,6 +103,7 @@ def verification(asking: Inside, fields: OptionalFields) -> Response:
             against=[Given(one, opened.enter_context(_archive(asking, one))) for one in wanted.against],
             log_only=wanted.log_only,
             limits=limits(asking.settings),
+            keys=keys(asking.settings).ring(),
         )
     return replies.json(found)
 

@@ -71,6 +71,7 @@ def test_proofs_are_made_and_checked_and_a_forged_one_fails(say: Say) -> None:
     none = say("timeline", "check-proof", "none.json", "--manifest", "acme.zip", "--json")
 
     assert (made[0], held[0], forged[0], grown[0], none[0]) == (0, 0, 1, 0, 1)
+    assert "authentic (signed by" in held[1]
     assert "The proof holds: position 1 of" in held[1]
     assert "THE PROOF FAILS" in forged[1]
     assert "\x1b" not in forged[1]

@@ -31,6 +31,7 @@ from snapshots.proofs import (
 from snapshots.proving import NothingProven, prove_consistency, prove_inclusion
 from tests.fixtures import tampering
 from tests.fixtures.accounts import OpenAccount
+from tests.fixtures.archives import KEYS, Edited
 from tests.integration.restoring import Books, as_file
 
 
@@ -61,7 +62,7 @@ def kept(fresh_account: OpenAccount, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def stated(archive: bytes) -> Stated:
-    return read_stated(as_file(archive), "a.zip")
+    return read_stated(as_file(archive), "a.zip", keys=KEYS)
 
 
 def checked(proof: Proof, *archives: bytes) -> Checked:
@@ -177,11 +178,24 @@ def test_nothing_is_proven_from_a_row_that_was_changed(fresh_account: OpenAccoun
         prove_inclusion(database, account, position=1)
 
 
-def test_a_bare_manifest_is_as_good_as_its_archive(kept: Kept) -> None:
-    with zipfile.ZipFile(io.BytesIO(kept.late)) as opened:
-        manifest = as_file(opened.read("manifest.json"))
+def test_a_bare_manifest_with_its_signature_is_as_good_as_its_archive(kept: Kept) -> None:
+    archive = Edited(kept.late)
 
-    assert read_stated(manifest, "a.zip") == stated(kept.late)
+    alone = read_stated(as_file(archive.raw_manifest), "a.zip", keys=KEYS)
+    signed = read_stated(as_file(archive.raw_manifest), "a.zip", keys=KEYS, signature=archive.signature)
+
+    assert signed == stated(kept.late)
+    assert [one.authenticity.verdict for one in (signed, alone)] == ["authentic", "unsigned"]
+    assert alone.tree_head == signed.tree_head
+
+
+def test_a_manifest_that_was_edited_since_it_was_signed_states_nothing(kept: Kept) -> None:
+    archive = Edited(kept.late)
+    archive.raw_manifest = archive.raw_manifest.replace(b'"Trapgevel"', b'"Zadeldak"')
+
+    with pytest.raises(ManifestUnfit, match=r"^a\.zip: found a manifest that is edited \(signed by tests"):
+        stated(archive.as_signed())
+    assert stated(archive.unsigned()).authenticity.verdict == "unsigned"
 
 
 SOUND = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,16 +16,20 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from domain import commands
+from domain.documents.fields import Attachment
+from domain.kinds import Kind
 from domain.store.streams import StreamUnknown
 from domain.tree import EMPTY, append
+from domain.work import Work
 from projections.verification import Verification
-from snapshots.errors import FileDiffers
+from snapshots.errors import ArchiveEdited, FileDiffers
 from snapshots.verification import Given, Verified, verify_timeline
 from tests.fixtures import tampering
 from tests.fixtures.accounts import OpenAccount
-from tests.fixtures.archives import Edited
+from tests.fixtures.archives import KEYS, Edited
 from tests.fixtures.tampering import Kept, Rows, leaf_of, tree_over
-from tests.integration.restoring import Books, as_file
+from tests.integration.restoring import LINE, Books, as_file
 
 
 @dataclass(repr=False)
@@ -59,7 +64,7 @@ def put_back(watched: Watched) -> Iterator[None]:
 def verified(books: Books, *archives: bytes, **choices: Any) -> Verified:
     against = [Given(f"{number}.zip", as_file(archive)) for number, archive in enumerate(archives)]
     database, account = books.application.database, books.access.account
-    return verify_timeline(database, account, against=against, **{"log_only": True, **choices})
+    return verify_timeline(database, account, against=against, keys=KEYS, **{"log_only": True, **choices})
 
 
 def test_an_account_that_nobody_tampered_with_is_sound(watched: Watched) -> None:
@@ -272,7 +277,7 @@ def test_an_archive_is_continued_also_by_what_was_restored_from_it(
     found = verified(other, watched.early, watched.late)
 
     assert found.is_sound
-    assert [str(one).partition("events: ")[2] for one in found.archives] == [
+    assert [str(one).partition("): ")[2] for one in found.archives] == [
         "the stream continues it",
         "another stream's; this one has its first 6",
     ]
@@ -315,6 +320,52 @@ def test_an_archive_whose_lines_are_not_its_own_trees_proves_nothing(watched: Wa
 
     with pytest.raises(FileDiffers, match=f"tree root {root}"):
         verified(watched.books, edited.zipped().read())
+
+
+def test_each_archive_is_told_with_who_vouches_for_it(watched: Watched) -> None:
+    found = verified(watched.books, watched.late, Edited(watched.late).unsigned())
+
+    assert [one.authenticity.verdict for one in found.archives] == ["authentic", "unsigned"]
+    assert "10 events, authentic (signed by tests, key " in str(found.archives[0])
+
+
+def test_an_archive_that_was_edited_since_it_was_signed_proves_nothing(watched: Watched) -> None:
+    edited = Edited(watched.late)
+    edited.files["timeline.jsonl"] = edited.files["timeline.jsonl"].replace(b"Piet", b"Paul")
+    tamper(watched, change_data, 1, leaves=True, tree=True, history=True)
+
+    with pytest.raises(ArchiveEdited, match=r"edited since tests signed it: timeline.jsonl"):
+        verified(watched.books, edited.as_signed())
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE attachments SET bytes = 'other' WHERE {account}", "found other bytes; expected those of SHA-256"),
+        ("DELETE FROM attachments WHERE {account}", "found no such file; expected SHA-256"),
+    ],
+)
+def test_t18_attached_files_that_were_changed_or_removed_are_found(
+    fresh_account: OpenAccount, statement: str, said: str
+) -> None:
+    books = Books(fresh_account())
+    customer = books.customer()
+
+    def attach(work: Work) -> None:
+        made = commands.create(work, Kind.INVOICE, {"customer": customer, "lines": [LINE]})
+        content = b"what was agreed"
+        sha256 = hashlib.sha256(content).hexdigest()
+        file = Attachment(id="1", name="a.txt", media_type="text/plain", size=len(content), sha256=sha256)
+        commands.attach(work, Kind.INVOICE, made, file, content)
+
+    books.run(attach)
+    sound = verified(books, log_only=False)
+    tampering.execute(books, statement)
+
+    found = verified(books, log_only=False)
+
+    assert (sound.is_sound, found.is_sound, found.log.findings) == (True, False, ())
+    assert [said in str(one) for one in found.files] == [True]
 
 
 @pytest.mark.parametrize("rows_a_block", [1, 3, 7])
