@@ -15,7 +15,7 @@ from domain.errors import ArchiveError
 from domain.events import LineLimits, LineRefused, check_json
 from snapshots.authenticity import Authenticity, Differing, What
 from snapshots.container import Container, Limits, open_container
-from snapshots.errors import ArchiveEdited, FileDiffers, FormatNewer, ManifestRefused
+from snapshots.errors import ArchiveEdited, FileDiffers, FormatNewer, LinesBroken, ManifestRefused
 from snapshots.manifest import (
     ATTACHMENTS,
     FORMAT_VERSION,
@@ -31,7 +31,7 @@ from snapshots.manifest import (
 from snapshots.signing import MAX_SIGNATURE_BYTES, NO_KEYS, KeyRing
 
 READ_BYTES = 1024 * 1024
-_BYTES_PER_VALUE = 16  # a manifest has one value in 30 bytes; what has far more would be a multiple of it in memory
+_BYTES_PER_VALUE = 32  # a manifest has one value in 60 bytes; what has far more would be a multiple of it in memory
 
 
 class _FormatStated(msgspec.Struct):
@@ -105,10 +105,16 @@ class Archive:
         found = []
         for name, listed in self._files.items():
             seen, size, rows = sha256(), 0, 0
+            last_line_bytes = 0
             for chunk in self._container.read_chunks(name, READ_BYTES):
                 seen.update(chunk)
                 size += len(chunk)
                 rows += chunk.count(b"\n")
+                end = chunk.rfind(b"\n") + 1
+                last_line_bytes = len(chunk) - end + (0 if end else last_line_bytes)
+                if listed.rows is not None and last_line_bytes > self.line_limits.max_bytes:
+                    most = f"{self.line_limits.max_bytes:,} bytes"
+                    raise LinesBroken(name, rows + 1, f"a line of more than {most}", f"at most {most}")
             if (size, seen.hexdigest()) != (listed.bytes, listed.sha256):
                 rows_there = None if listed.rows is None else rows
                 measured = FileListed(name=name, rows=rows_there, bytes=size, sha256=seen.hexdigest())

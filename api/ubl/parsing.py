@@ -7,6 +7,7 @@ only, but for extensions; no comment, CDATA section or instruction inside a valu
 from __future__ import annotations
 
 import re
+from codecs import getincrementaldecoder
 from typing import NoReturn
 
 from lxml import etree
@@ -32,10 +33,11 @@ PREFIXES = {CAC: "cac", CBC: "cbc", EXT: "ext", XSI: "xsi"}
 _KINDS = {Kind.INVOICE: "Invoice", Kind.CREDIT_NOTE: "CreditNote"}
 ROOTS = {f"{{urn:oasis:names:specification:ubl:schema:xsd:{name}-2}}{name}": kind for kind, name in _KINDS.items()}
 
-SIZE_LIMIT_BYTES = 64 << 20  # libxml2 itself refuses a text of more than 10 MB, an attachment of some 7 MB
+SIZE_LIMIT_BYTES = 32 << 20  # libxml2 itself refuses a text of more than 10 MB, an attachment of some 7 MB
 DEPTH_LIMIT = 64  # an invoice is about 10 deep
 ATTRIBUTES_LIMIT = 32  # UBL's richest type has 9
-ELEMENTS_LIMIT = 2_000_000  # some 40,000 lines
+ELEMENTS_LIMIT = 300_000  # some 6,000 lines: more would not fit a line of the timeline
+_PIECE_BYTES = 1 << 20
 
 _DECLARATION = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([^"']*)["']""")
 
@@ -113,11 +115,7 @@ def _check_bytes(data: bytes, name: str) -> None:
     declared = _DECLARATION.match(data.removeprefix(b"\xef\xbb\xbf"))
     if declared and declared.group(1).lower() != b"utf-8":
         raise NotUtf8(name, 1, "/", f"encoding {declared.group(1).decode('ascii', 'replace')!r}", "UTF-8")
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise NotUtf8(name, line, "/", f"byte {data[error.start]:#04x} at {error.start:,}", "UTF-8") from error
+    _check_utf8(data, name)
     if (at := data.find(b"\0")) >= 0:
         raise NotUtf8(name, data.count(b"\n", 0, at) + 1, "/", f"a NUL byte at {at:,}", "UTF-8")
     # On sight, even inside a comment: no invoice has these words by chance.
@@ -125,6 +123,23 @@ def _check_bytes(data: bytes, name: str) -> None:
         raise DoctypeFound(name, data.count(b"\n", 0, at) + 1, "/", "<!DOCTYPE", "no document type declaration")
     if (at := data.find(b"<![CDATA[")) >= 0:
         raise ValueSplit(name, data.count(b"\n", 0, at) + 1, "/", "a CDATA section", "plain text with &amp; and &lt;")
+    # Before it is parsed: in the parser's memory an element is fifty times as long as it is written.
+    if (tags := data.count(b"<")) > 2 * ELEMENTS_LIMIT + 2:
+        raise TooLarge(name, 1, "/", f"{tags:,} tags", f"at most {ELEMENTS_LIMIT:,} elements")
+
+
+def _check_utf8(data: bytes, name: str) -> None:
+    """That *data* is UTF-8; by pieces, as one character of four bytes makes a text of four bytes for each."""
+    decoder = getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), _PIECE_BYTES):
+        before = start - len(decoder.getstate()[0])
+        end = start + _PIECE_BYTES
+        try:
+            decoder.decode(data[start:end], final=end >= len(data))
+        except UnicodeDecodeError as error:
+            at = before + error.start
+            line = data.count(b"\n", 0, at) + 1
+            raise NotUtf8(name, line, "/", f"byte {data[at]:#04x} at {at:,}", "UTF-8") from error
 
 
 def _check_tree(root: etree._Element, name: str) -> None:

@@ -77,14 +77,14 @@ def billion_laughs() -> str:
         pytest.param("", "nothing inside", id="an empty document type"),
     ],
 )
-def test_entities_are_refused_on_sight_of_a_document_type(inside: str, value: str) -> None:
+def test_x01_x02_entities_are_refused_on_sight_of_a_document_type(inside: str, value: str) -> None:
     with pytest.raises(DoctypeFound, match="no document type declaration"):
         read_ubl(with_doctype(inside, value), name="x.xml")
 
 
 @pytest.mark.parametrize("scheme", ["file", "http", "ftp", "UNC"])
 @pytest.mark.parametrize("kind", ["X03 external entity", "X04 parameter entity", "X05 external document type"])
-def test_nothing_outside_the_file_is_read(kind: str, scheme: str, tmp_path: Path) -> None:
+def test_x03_x04_x05_nothing_outside_the_file_is_read(kind: str, scheme: str, tmp_path: Path) -> None:
     canary = tmp_path / "canary.txt"
     canary.write_text("canary")
     with listening() as (port, came):
@@ -163,8 +163,8 @@ def test_x07_a_text_of_eleven_megabytes_is_refused() -> None:
 
 
 def test_x07_a_file_of_more_bytes_than_any_invoice_is_refused_unparsed() -> None:
-    with pytest.raises(TooLarge, match="at most 67,108,864"):
-        read_ubl(b" " * (64 << 20) + invoice(), name="x.xml")
+    with pytest.raises(TooLarge, match="at most 33,554,432"):
+        read_ubl(b" " * (32 << 20) + invoice(), name="x.xml")
 
 
 @pytest.mark.parametrize(
@@ -377,3 +377,17 @@ def test_every_byte_taken_out_is_read_or_refused_and_nothing_else_happens() -> N
 
     assert len(refusals) > 100
     assert all(refusal.startswith("x.xml line ") for refusal in refusals)
+
+
+@pytest.mark.parametrize("elements", [300_000, 400_000])
+def test_x07_more_elements_than_any_invoice_has_are_refused_unparsed(elements: int) -> None:
+    with pytest.raises(TooLarge, match="300,000 elements"):
+        read_ubl(invoice(before_currency="<cbc:Note>a</cbc:Note>" * elements), name="x.xml")
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3, 1_000])
+def test_x08_a_character_cut_anywhere_is_found_where_it_is(at: int) -> None:
+    data = b"<a>" + b"a" * ((1 << 20) - 6 + at) + "😀".encode()[:3] + b"</a>"
+
+    with pytest.raises(NotUtf8, match=f"0xf0 at {(1 << 20) - 3 + at:,}"):
+        read_ubl(data, name="x.xml")
