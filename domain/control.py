@@ -231,6 +231,47 @@ class RestoreFailed(Value, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(max_length=2000)]
 
 
+class CloneGiven(Value, frozen=True, kw_only=True):
+    """A stream of the account, up to a position and with that root (hexadecimal), was copied into another account."""
+
+    account: AccountId
+    name: Text
+    stream: int
+    position: int
+    root: str
+
+
+class CloneReceived(Value, frozen=True, kw_only=True):
+    """The account lives in a copy of another account's stream from here on; counts as a restore has them.
+
+    ``numbers_given``: what the other account had given out, beside what its documents bear; numbers go on after that.
+    """
+
+    account: AccountId
+    name: Text
+    source_stream: int
+    source_position: int
+    source_root: str
+    stream: int
+    events: int
+    paused: int = 0
+    created: int = 0
+    replaced: int = 0
+    removed: int = 0
+    lost_documents: tuple[str, ...] = ()
+    changed_closed_periods: bool = False
+    numbers_given: dict[str, int] = {}
+
+
+class CloneFailed(Value, frozen=True, kw_only=True):
+    """A clone was refused or broke off, and nothing was changed; *into* an account that was there or a new one."""
+
+    source: AccountId
+    into: Text
+    code: str
+    reason: Annotated[str, Meta(max_length=2000)]
+
+
 class StreamSwapped(Value, frozen=True, kw_only=True):
     """The account points at another stream: *retired* was live, *live* is."""
 
@@ -387,6 +428,9 @@ CONTROL_EVENTS: dict[str, type[Value]] = {
     "restore.begun": RestoreBegun,
     "restore.finished": RestoreFinished,
     "restore.failed": RestoreFailed,
+    "clone.given": CloneGiven,
+    "clone.received": CloneReceived,
+    "clone.failed": CloneFailed,
     "stream.swapped": StreamSwapped,
     "stream.activated": StreamActivated,
     "activation.failed": ActivationFailed,
@@ -408,6 +452,7 @@ _CHANGES_OF_AN_OPEN_ACCOUNT = (
     CustomField,
     CustomFieldRemoved,
     RestoreBegun,
+    CloneReceived,
     StreamSwapped,
     StreamActivated,
 )
@@ -441,10 +486,9 @@ def evolve(control: Control, event: Any) -> Control:
         case ModuleDisabled():
             return replace(control, modules=tuple(name for name in control.modules if name != event.module))
         case NumbersGiven():
-            highest = dict(control.numbers_given)
-            for series, number in event.highest.items():
-                highest[series] = max(number, highest.get(series, 0))
-            return replace(control, numbers_given=highest)
+            return replace(control, numbers_given=_highest(control.numbers_given, event.highest))
+        case CloneReceived():
+            return replace(control, numbers_given=_highest(control.numbers_given, event.numbers_given))
         case NumbersReused():
             given = {
                 series: min(number, event.lowest.get(series, number + 1) - 1)
@@ -468,6 +512,10 @@ def evolve(control: Control, event: Any) -> Control:
     if isinstance(event, SettingsChanged):
         return replace(control, settings=replace(control.settings, **changed_fields(event)))
     return control  # a backup, a restore, a swap: history that changes nothing of what the account is
+
+
+def _highest(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
+    return {series: max(before.get(series, 0), now.get(series, 0)) for series in {**before, **now}}
 
 
 def _without(control: Control, person: PersonId) -> list[Member]:

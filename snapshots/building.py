@@ -6,7 +6,7 @@ is gone is abandoned, and its rows are swept by whoever builds for the account n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from types import TracebackType
@@ -97,6 +97,15 @@ class StreamBuilder:
         own = b"".join([row_of(self._prefix, entity) for entity in held])
         self._write("copy_entities", rows + own, count + len(held))
         self.sent_entities += count + len(held)
+
+    def copied(self, statement: bytes, rows: Iterable[bytes]) -> int:
+        """Rows in COPY's binary format, as *statement* takes them: how many there were. The caller counts them."""
+        self.finish()
+        cursor = self._connection.cursor()
+        with cursor.copy(statement, writer=QueuedLibpqWriter(cursor)) as copy:
+            for block in rows:
+                copy.write(block)
+        return cursor.rowcount
 
     def _write(self, statement: str, rows: bytes, count: int) -> None:
         if not count:

@@ -18,6 +18,7 @@ from msgspec import Struct
 from psycopg import Connection
 
 from domain.control import Control
+from domain.custom_fields import CustomField
 from domain.decimals import ZERO
 from domain.ids import AccountId
 from domain.kinds import Kind
@@ -36,7 +37,7 @@ from snapshots.checking import (
     unique_keys,
 )
 from snapshots.examination import Across
-from snapshots.manifest import Manifest
+from snapshots.manifest import Meaning
 from snapshots.meanwhile import Changed
 from snapshots.report import (
     CHANGES,
@@ -403,9 +404,9 @@ class Comparison:
             for kind, counts in self.tally.kinds.items()
         )
 
-    def undefined_fields(self, manifest: Manifest) -> tuple[FieldUndefined, ...]:
-        """The custom fields with values that the account does not define, with the archive's labels."""
-        labels: dict[tuple[str, str], str] = {(field.kind, field.key): field.label for field in manifest.custom_fields}
+    def undefined_fields(self, defined: tuple[CustomField, ...]) -> tuple[FieldUndefined, ...]:
+        """The custom fields with values that the account does not define, with labels where they were *defined*."""
+        labels: dict[tuple[str, str], str] = {(field.kind, field.key): field.label for field in defined}
         return tuple(
             FieldUndefined(kind=kind, key=key, label=labels.get((kind, key)), values=count)
             for (kind, key), count in sorted(self._undefined.items())
@@ -461,16 +462,16 @@ def _state_shown(document: DocumentFact) -> str:
     return f"{document.state}, sent" if document.sent and document.state == "issued" else document.state
 
 
-def settings_that_differ(manifest: Manifest, control: Control) -> tuple[SettingDiffers, ...]:
-    """The settings that give the data meaning and are another in the account than in the archive."""
-    theirs, ours = manifest.meaning.settings, control.settings
+def settings_that_differ(meaning: Meaning, control: Control) -> tuple[SettingDiffers, ...]:
+    """The settings that give the data meaning and are another in the account than where the data come from."""
+    theirs, ours = meaning.settings, control.settings
     pairs = [
         ("currency", theirs.currency, ours.currency),
         ("country", theirs.country, ours.country),
         ("time_zone", theirs.time_zone, ours.time_zone),
         ("closed_until", theirs.closed_until, ours.closed_until),
         ("company VAT number", _vat(theirs.company), _vat(ours.company)),
-        ("modules", ", ".join(manifest.meaning.modules), ", ".join(control.modules)),
+        ("modules", ", ".join(meaning.modules), ", ".join(control.modules)),
     ]
     kinds = sorted({*theirs.number_formats, *ours.number_formats})
     pairs += [

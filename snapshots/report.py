@@ -12,6 +12,7 @@ from snapshots.checking import Correction
 from snapshots.faults import Fault
 
 if TYPE_CHECKING:
+    from snapshots.clone_report import CloneReport
     from snapshots.stream_report import StreamDifference
 
 MOST_LISTED = 1_000  # of each list, in full; what is beyond is counted
@@ -245,8 +246,8 @@ def readable(report: RestoreReport) -> str:
             f"The account now lives in stream {report.live_stream} ({report.events:,} events,"
             f" tree root {report.root}); stream {report.retired_stream} is kept for undo."
         )
-    lines += _changes(report) + losses(report) + _reused(report) + _meanwhile(report) + _corrections(report)
-    lines += _people(report) + _meaning(report) + _faults(report)
+    lines += changes(report) + losses(report) + _reused(report) + _meanwhile(report) + _corrections(report)
+    lines += people(report) + _meaning(report) + _faults(report)
     if report.differences:
         lines.append("Control totals, account before → result:")
         lines += figures(report.differences)
@@ -264,11 +265,12 @@ def _more(count: int, shown: int) -> list[str]:
     return [f"  … and {count - shown:,} more (all with --json)"] if count > shown else []
 
 
-def _changes(report: RestoreReport) -> list[str]:
+def changes(report: RestoreReport | CloneReport, came_from: str = "archive") -> list[str]:
+    """What becomes of each kind, as a table."""
     rows = [one for one in report.changes if one.in_account or one.in_archive]
     if not rows:
         return []
-    head = f"{'kind':<16}{'account':>9}{'archive':>9}{'created':>9}{'replaced':>10}{'removed':>9}{'unchanged':>11}"
+    head = f"{'kind':<16}{'account':>9}{came_from:>9}{'created':>9}{'replaced':>10}{'removed':>9}{'unchanged':>11}"
     return [
         head,
         *(
@@ -279,7 +281,7 @@ def _changes(report: RestoreReport) -> list[str]:
     ]
 
 
-def losses(report: RestoreReport | StreamDifference) -> list[str]:
+def losses(report: RestoreReport | StreamDifference | CloneReport) -> list[str]:
     """What is lost, a line each."""
     lines = []
     if report.lost_documents_count:
@@ -338,7 +340,8 @@ def _corrections(report: RestoreReport) -> list[str]:
     return lines + _more(report.corrections_count, 20)
 
 
-def _people(report: RestoreReport) -> list[str]:
+def people(report: RestoreReport | CloneReport) -> list[str]:
+    """To whom events are linked, a line each."""
     return [
         f"Events of {person.name or person.person}: {person.events:,}, linked to {person.linked_to_name}"
         f"{'' if person.verified else ' (who it was is not verified)'}"

@@ -157,7 +157,7 @@ def _try_swap(
     key = {"account": account, "stream": fresh.stream}
     done: Control | None = None
     with database.transaction(account) as connection:
-        _check_count(connection, key, fresh)
+        check_count(connection, key, fresh)
         last_at = connection.execute(SQL["last_time"], key).fetchone()
         row = connection.execute(SQL["lock_live"], {"account": account}).fetchone()
         if row is None or row[0] != seen.stream:
@@ -190,7 +190,8 @@ def _try_swap(
     return done is not None
 
 
-def _check_count(connection: Connection[Row], key: dict[str, object], fresh: Fresh) -> None:
+def check_count(connection: Connection[Row], key: dict[str, object], fresh: Fresh) -> None:
+    """That a stream holds what was sent to it. Raises CountDiffers."""
     row = connection.execute(SQL["count_arrived"], key).fetchone()
     events, entities = row or (0, 0)
     if events != fresh.events:

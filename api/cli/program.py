@@ -16,6 +16,7 @@ from api.cli import (
     account,
     backup,
     cleanup,
+    clone,
     config,
     demo,
     field,
@@ -62,6 +63,8 @@ app.command("backup")(backup.backup)
 app.command("inspect")(inspect.inspect)
 app.command("restore")(restore.restore)
 app.command("show")(show.show)
+app.command("clone")(clone.clone)
+app.command("timeline")(timeline.timeline)
 app.command("rebuild")(rebuild.rebuild)
 app.command("serve")(serve.serve)
 app.command("cleanup")(cleanup.cleanup)

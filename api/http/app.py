@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from api.http import accounts, archives, entities, history, imports, keys, people, problems, streams
+from api.http import accounts, archives, clones, entities, history, imports, keys, people, problems, streams
 from api.http.caller import known_queries
 from api.http.gate import OPENAPI_PATH, Gate
 from api.http.schemas import PROBLEM_RESPONSE, describe
@@ -55,6 +55,7 @@ def _routes() -> APIRouter:
     routes.include_router(archives.backups)
     routes.include_router(archives.archives)
     routes.include_router(streams.router)
+    routes.include_router(clones.router)
     routes.include_router(imports.router)
     routes.include_router(history.router)
     return routes
