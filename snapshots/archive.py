@@ -55,8 +55,10 @@ class Archive:
         self._files = {file.name: file for file in manifest.files}
 
     def listed(self, name: str) -> FileListed:
-        """What the manifest says of a file; of one whose edits were accepted, what it is."""
-        return self._files[name]
+        """What the manifest says of a file; of one whose edits were accepted, what it is; of one left out, that it is
+        empty.
+        """
+        return self._files.get(name) or FileListed(name=name, rows=0, bytes=0, sha256=sha256().hexdigest())
 
     def accept_edits(self) -> None:
         """Read all files for what they are, and take those that are not the ones listed as they are.
@@ -78,7 +80,9 @@ class Archive:
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """A file's bytes. Raises ContainerFault, and FileDiffers or ArchiveEdited once it was read whole."""
-        listed = self._files[name]
+        listed = self._files.get(name)
+        if listed is None:
+            return
         seen, size = sha256(), 0
         for chunk in self._container.read_chunks(name, READ_BYTES):
             seen.update(chunk)
@@ -223,23 +227,21 @@ def _check_files(manifest: Manifest, there: set[str]) -> None:
         raise ManifestRefused("files", f"{missing[0]}, which is not in the archive", "only files that are there")
     if strange := sorted(there - set(listed)):
         raise ManifestRefused("files", f"{strange[0]} in the archive, which is not listed", "every file listed")
-    needed = {*SNAPSHOT_FILES.values(), TIMELINE}
-    if absent := sorted(needed - there):
-        raise ManifestRefused("files", f"no {absent[0]}", f"every one of {', '.join(sorted(needed))}")
+    of_lines = {*SNAPSHOT_FILES.values(), TIMELINE}
     for file in manifest.files:
-        if file.name in needed and file.rows is None:
+        if file.name in of_lines and file.rows is None:
             raise ManifestRefused("files.rows", f"none for {file.name}", "the number of its lines")
         if file.name.startswith(ATTACHMENTS) and file.name != ATTACHMENTS + file.sha256:
             raise ManifestRefused("files.sha256", f"{file.sha256} for {file.name}", "the hash that its name is")
-        known = file.name in needed or file.name == README or file.name.startswith((ATTACHMENTS, SCHEMAS))
+        known = file.name in of_lines or file.name == README or file.name.startswith((ATTACHMENTS, SCHEMAS))
         if not known:
             raise ManifestRefused("files", f"{file.name}, which this format does not have", "only files of the format")
     stated = {kind.value: manifest.counts.get(kind.value, 0) for kind in SNAPSHOT_FILES}
     rows = {file.name: file.rows for file in manifest.files}
     for kind, name in SNAPSHOT_FILES.items():
-        if rows[name] != stated[kind.value]:
-            raise ManifestRefused(f"counts.{kind.value}", str(stated[kind.value]), f"the {rows[name]} rows of {name}")
-    if rows[TIMELINE] != manifest.tree_head.size:
-        raise ManifestRefused(
-            "tree_head.size", str(manifest.tree_head.size), f"the {rows[TIMELINE]} rows of {TIMELINE}"
-        )
+        found = rows.get(name, 0)
+        if found != stated[kind.value]:
+            raise ManifestRefused(f"counts.{kind.value}", str(stated[kind.value]), f"the {found} rows of {name}")
+    found = rows.get(TIMELINE, 0)
+    if found != manifest.tree_head.size:
+        raise ManifestRefused("tree_head.size", str(manifest.tree_head.size), f"the {found} rows of {TIMELINE}")

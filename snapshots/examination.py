@@ -501,7 +501,7 @@ class Examiner:
         return len(refused) > before
 
     def _check_totals(self, totals: ControlTotals) -> None:
-        for one in differences(self.archive.manifest.control_totals, totals):
+        for one in differences(self.archive.manifest.control_totals or totals, totals):
             reason = f"control_totals, {one.figure}: found {one.before}; the snapshots come to {one.after}"
             self.faults.add(
                 Fault(code="archive.totals-differ", file="manifest.json", field="control_totals", reason=reason)

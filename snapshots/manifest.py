@@ -14,6 +14,7 @@ from domain.custom_fields import CustomField
 from domain.ids import AccountId, PersonId
 from domain.kinds import Kind
 from domain.parties import Name, Value
+from domain.tree import EMPTY
 from projections.control_totals import ControlTotals
 
 FORMAT_VERSION = 1
@@ -117,24 +118,36 @@ class Meaning(Value, frozen=True, kw_only=True):
     modules: tuple[str, ...] = ()
 
 
+# A default that a function makes is written all the same: what is read may lack it, what we write does not.
+def _of_no_lines() -> TreeHead:
+    return TreeHead(size=0, root=EMPTY.root().hex())
+
+
+def _first_stream() -> int:
+    return 1
+
+
 class Manifest(Value, frozen=True, kw_only=True):
-    """``manifest.json``. ``counts`` are the snapshots per kind; ``taken_by`` is a person's id or a system part."""
+    """``manifest.json``. ``counts`` are the snapshots per kind; ``taken_by`` is a person's id or a system part.
+
+    Other software may leave out the tree head with the timeline, and the control totals.
+    """
 
     format_version: int
     product_version: str
     archive: str
     account: AccountNamed
-    stream: Count
-    tree_head: TreeHead
+    stream: Count = msgspec.field(default_factory=_first_stream)
+    tree_head: TreeHead = msgspec.field(default_factory=_of_no_lines)
     segments: Annotated[tuple[Segment, ...], Meta(max_length=10_000)] = ()
     taken_at: dt.datetime
     taken_by: str
     as_of: AsOf | None = None
     counts: dict[str, Count]
-    control_totals: ControlTotals
+    control_totals: ControlTotals | None = None
     custom_fields: tuple[CustomField, ...] = ()
     meaning: Meaning
-    email_salt: str
+    email_salt: str = msgspec.field(default_factory=str)
     people: tuple[PersonNamed, ...] = ()
     files: tuple[FileListed, ...]
 

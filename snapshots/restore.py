@@ -531,7 +531,7 @@ class _Restore:
             faults_count=faults.count,
             skipped=len(self._last.refused) if self._first_faults.count else 0,
             totals_account=target.totals,
-            totals_archive=manifest.control_totals,
+            totals_archive=manifest.control_totals or found.totals,
             totals_result=result,
             differences=tuple(differences(target.totals, result)),
         )

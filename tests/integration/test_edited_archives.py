@@ -4,6 +4,7 @@ whoever restores, and of what they say of people nothing is believed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
 from snapshots.report import RestoreReport
 from snapshots.restore import ArchiveFaulty, OwnerOnly
 from tests.fixtures.accounts import OpenAccount
-from tests.fixtures.archives import KEYS, Edited
+from tests.fixtures.archives import KEYS, Edited, zip_of
 from tests.integration.restoring import Books, as_file
 
 pytestmark = pytest.mark.slow
@@ -313,3 +314,36 @@ def test_an_inspection_names_the_lines_that_were_edited(books: Books, tmp_path: 
     assert [one.file for one in found.authenticity.differing] == [CUSTOMERS]
     assert (found.faults, found.is_sound) == ((), False)
     assert f"{CUSTOMERS} line 1: customer {customer}, corrected: party" in readable(found)
+
+
+def test_snapshots_alone_are_an_archive_of_other_software(books: Books) -> None:
+    customer = "0192f3a0-0000-7000-8000-000000000002"
+    line = json.dumps(
+        {"currency": "EUR", "language": "nl", "party": {"name": "Café Zuid"}, "version": 7, "id": customer}
+    ).encode()
+    content = line + b"\n"
+    manifest = {
+        "format_version": 1,
+        "product_version": "other software 3.2",
+        "archive": "theirs",
+        "account": {"id": "0192f3a0-0000-7000-8000-000000000001", "name": "Acme BV"},
+        "taken_at": "2026-01-31T10:00:00Z",
+        "taken_by": "system:other",
+        "counts": {"customer": 1},
+        "meaning": {"settings": {"country": "BE", "currency": "EUR", "language": "nl", "time_zone": "Europe/Brussels"}},
+        "files": [
+            {
+                "name": CUSTOMERS,
+                "rows": 1,
+                "bytes": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+        ],
+    }
+    archive = zip_of({CUSTOMERS: content, "manifest.json": json.dumps(manifest).encode()})
+
+    report = books.restore(archive)
+
+    assert [one.how for one in report.corrections] == ["imported"]
+    assert books.state(Kind.CUSTOMER, EntityId(customer)).party.name == "Café Zuid"
+    assert is_sound(books)
