@@ -42,6 +42,10 @@ def builder(database: Database, account: AccountId, stream: int) -> Iterator[Str
     """Who fills the stream. When the ``with`` ends badly, the stream is abandoned and its rows are swept."""
     with database.session(BUILDER) as owner:
         owner.execute(SQL["lock_builder"], {"account": account, "stream": stream})
+        # A batch need not be on disk before the next is sent: nobody is told of a stream until its swap commits, and
+        # that one waits for the log, in which all batches come before it. A crash before it leaves a stream that is
+        # swept, with or without its last rows.
+        owner.execute("SET synchronous_commit = off")
         try:
             with StreamBuilder(owner, account, stream) as made:
                 yield made

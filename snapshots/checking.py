@@ -693,9 +693,12 @@ def match_keys(kind: Kind, state: Any) -> list[str]:
 
 def add_totals(totaller: Totaller, entities: Iterable[Checked]) -> None:
     """Add the entities that are there to *totaller*."""
-    by_kind: dict[Kind, list[bytes]] = {}
+    by_kind: dict[Kind, list[Checked]] = {}
     for entity in entities:
         if not entity.is_gone:
-            by_kind.setdefault(entity.kind, []).append(entity.line)
-    for kind, lines in by_kind.items():
-        totaller.add(kind, b"\n".join(lines) + b"\n")
+            by_kind.setdefault(entity.kind, []).append(entity)
+    for kind, its in by_kind.items():
+        if kind.is_document:
+            totaller.add_documents(kind, [entity.state for entity in its])
+        else:
+            totaller.add(kind, b"".join([entity.line + b"\n" for entity in its]))
