@@ -10,6 +10,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -151,12 +152,12 @@ def _change(random: Random, value: Any) -> Any:
             places += [(one, at) for at in range(len(one))]
             waiting += one
     if not places:
-        return random.choice(_ODD_VALUES)
+        return deepcopy(random.choice(_ODD_VALUES))
     holder, key = random.choice(places)
     other_holder, other_key = random.choice(places)
     match random.randrange(7):
         case 0:
-            holder[key] = random.choice(_ODD_VALUES)
+            holder[key] = deepcopy(random.choice(_ODD_VALUES))
         case 1:
             del holder[key]
         case 2:
@@ -178,7 +179,7 @@ def _change(random: Random, value: Any) -> Any:
             at = random.randrange(len(text))
             holder[key] = text[:at] + random.choice("09-:.aZ é\u2028\x00😀") + text[at + random.randrange(2) :]
         case _:
-            holder[key] = random.choice(_ODD_VALUES)
+            holder[key] = deepcopy(random.choice(_ODD_VALUES))
     return value
 
 
