@@ -245,6 +245,15 @@ def test_t18_rows_at_positions_that_there_are_not_are_found(watched: Watched) ->
     assert (found.first_bad, {one.wrong for one in found.findings}) == (-5, {"extra", "row"})
 
 
+def test_a_row_that_was_changed_without_its_leaf_leaves_the_tree_of_the_leaves_as_it_was(watched: Watched) -> None:
+    tamper(watched, change_data, 3, leaves=False, tree=False, history=False)
+
+    found = verified(watched.books).log
+
+    assert [(one.wrong, one.position) for one in found.findings] == [("row", 4)]
+    assert {one.agrees for one in found.heads} == {True}
+
+
 def test_a_leaf_that_was_changed_alone_is_told_at_its_position(watched: Watched) -> None:
     tampering.execute(watched.books, "UPDATE events SET leaf = sha256(leaf) WHERE {account} AND position = 4")
 
