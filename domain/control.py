@@ -282,7 +282,10 @@ class StreamSwapped(Value, frozen=True, kw_only=True):
 
 
 class StreamActivated(Value, frozen=True, kw_only=True):
-    """A retired stream is live again, as it was; counts of what that created, replaced, removed and lost."""
+    """A retired stream is live again, as it was; counts of what that created, replaced, removed and lost.
+
+    ``discarded`` counts the events that the stream it replaces got while the two were compared.
+    """
 
     stream: int
     retired: int
@@ -292,6 +295,7 @@ class StreamActivated(Value, frozen=True, kw_only=True):
     removed: int
     lost_documents: tuple[str, ...] = ()
     changed_closed_periods: bool = False
+    discarded: int = 0
 
 
 class ActivationFailed(Value, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from itertools import starmap
 
@@ -16,8 +17,9 @@ from domain.store.database import Row
 from domain.store.statements import statements
 from domain.work import decode_state
 from projections.control_totals import Totaller, differences
-from snapshots.checking import Checked, EntityFact, fact_of
+from snapshots.checking import Checked, EntityFact, add_totals, fact_of
 from snapshots.comparison import Comparison
+from snapshots.meanwhile import Changed
 from snapshots.report import MOST_LISTED, LostDocument
 from snapshots.stream_report import KindDifference, StreamDifference
 from snapshots.swap import Live
@@ -102,14 +104,18 @@ class Difference:
                     )
                 )
 
-    def found(self) -> StreamDifference:
-        """What was found."""
+    def found(self, changed: Sequence[Changed] = ()) -> StreamDifference:
+        """What was found; of the live stream as it is now that it *changed*, where that is given."""
         totals_live, totals_stream = Totaller(), Totaller()
         for totals, own in ((totals_live, self._only_live), (totals_stream, self._only_there)):
             totals.merge(self._both)
             totals.merge(own)
+        before = Totaller()
+        add_totals(before, (one.was for one in changed if one.was is not None))
+        add_totals(totals_live, (one.now for one in changed))
+        totals_live.take_off(before)
         live, there = totals_live.totals(), totals_stream.totals()
-        comparison = self._comparison
+        comparison = self._comparison.revised(changed) if changed else self._comparison
         tally = comparison.tally
         return StreamDifference(
             live_stream=self._live.stream,

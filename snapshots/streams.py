@@ -26,7 +26,6 @@ from snapshots.stream_report import (
     KindDifference,
     SegmentListed,
     Status,
-    StreamDifference,
     StreamListed,
     StreamShown,
     Swapped,
@@ -101,17 +100,15 @@ def show_stream(application: Application, account: AccountId, stream: int) -> St
         if found.status != "retired":
             return StreamShown(stream=listed)
         live = read_live(connection, account)
-        difference = differ(connection, account, live, stream, at=application.clock())[0]
-    return StreamShown(stream=listed, difference=difference)
+        difference = differ(connection, account, live, stream, at=application.clock())
+    return StreamShown(stream=listed, difference=difference.found())
 
 
-def differ(
-    connection: Connection[Row], account: AccountId, live: Live, stream: int, *, at: datetime
-) -> tuple[StreamDifference, int]:
-    """How a retired stream differs from the live one, and how many entities it has; of a snapshot's transaction."""
+def differ(connection: Connection[Row], account: AccountId, live: Live, stream: int, *, at: datetime) -> Difference:
+    """How a retired stream differs from the live one; of a snapshot's transaction."""
     found = Difference(live, at.astimezone(ZoneInfo(live.control.settings.time_zone)).date())
     found.read(connection, account, stream)
-    return found.found(), found.entities
+    return found
 
 
 def retired_at(connection: Connection[Row], account: AccountId) -> dict[int, datetime]:

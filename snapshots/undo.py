@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import psycopg
+from psycopg import Connection
 
 from domain.accounts import Access, require_administrator
 from domain.application import Actor, Application
@@ -21,8 +22,10 @@ from domain.control import AccountClosed, ActivationFailed, NumbersGiven, Stream
 from domain.errors import CounterfoilError, RestoreError
 from domain.ids import AccountId
 from domain.parties import Value
-from domain.store.database import APP, Database, DatabaseUnavailable
+from domain.store.database import APP, Database, DatabaseUnavailable, Row
 from domain.store.statements import statements
+from snapshots.meanwhile import read_changed, with_both_sides
+from snapshots.report import OnMeanwhile
 from snapshots.restore import require_owner
 from snapshots.stream_report import ActivationReport
 from snapshots.streams import Kept, StreamBusy, differ, find_retired
@@ -72,10 +75,14 @@ class StreamDamaged(RestoreError):
 
 
 class ActivationChoices(NamedTuple):
-    """What whoever makes a stream live again has chosen. ``change_closed_periods`` is for the owner alone."""
+    """What whoever makes a stream live again has chosen. ``change_closed_periods`` is for the owner alone.
+
+    ``meanwhile``: whether changes made while the streams are compared refuse it, or are left in the replaced stream.
+    """
 
     dry_run: bool = False
     change_closed_periods: bool = False
+    meanwhile: OnMeanwhile = "refuse"
 
 
 def activate(
@@ -140,19 +147,28 @@ def _activate(
     with application.database.transaction(account, snapshot=True) as connection:
         live = read_live(connection, account)
         kept = find_retired(connection, account, stream)
-        difference, entities = differ(connection, account, live, stream, at=application.clock())
+        found = differ(connection, account, live, stream, at=application.clock())
     report = ActivationReport(
         outcome="would_activate",
         account=access.slug,
         stream=stream,
         events=kept.frontier.size,
         root=kept.frontier.root().hex(),
-        difference=difference,
+        difference=found.found(),
     )
     _refuse_if_closed(report, choices)
     if choices.dry_run:
         return report
-    fresh = Fresh(stream, kept.frontier, kept.frontier.size, entities, was="retired")
+    fresh = Fresh(stream, kept.frontier, kept.frontier.size, found.entities, was="retired")
+
+    def discard(connection: Connection[Row]) -> None:
+        nonlocal report
+        changed = read_changed(connection, account, live.stream, after=live.position)
+        changed = with_both_sides(connection, account, changed, live=live.stream, after=live.position, fresh=stream)
+        events = sum(one.events for one in changed)
+        report = _replace(report, difference=found.found(changed), changed_meanwhile=events)
+        _refuse_if_closed(report, choices)
+
     try:
         swap(
             application,
@@ -163,6 +179,7 @@ def _activate(
             at=application.clock(),
             finish=lambda _: None,
             record=lambda: _recorded(report, live, kept, choices),
+            discard=discard if choices.meanwhile == "discard" else None,
         )
     except MovedOn as wrong:
         raise _changed(report, wrong) from wrong
@@ -194,6 +211,7 @@ def _recorded(report: ActivationReport, live: Live, kept: Kept, choices: Activat
         replaced=sum(one.replaced for one in found.changes),
         removed=sum(one.removed for one in found.changes),
         lost_documents=tuple(one.number for one in found.lost_documents),
+        discarded=report.changed_meanwhile,
         changed_closed_periods=bool(found.in_closed_periods_count and choices.change_closed_periods),
     )
     if not found.numbers_kept:

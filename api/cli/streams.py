@@ -8,7 +8,7 @@ import typer
 
 from api.cli.groups import WithDefault
 from api.cli.output import Account, As, Json, ask, clean_line, show, table
-from api.cli.restore import ChangedSinceAsked, live_head
+from api.cli.restore import ChangedSinceAsked, live_head, one_of
 
 if TYPE_CHECKING:
     from snapshots.stream_report import ActivationReport, StreamListed
@@ -111,6 +111,9 @@ def activate(
     change_closed_periods: Annotated[
         bool, typer.Option("--change-closed-periods", help="Also change documents in closed periods (owner only).")
     ] = False,
+    meanwhile: Annotated[
+        str, typer.Option(help="If the account changes meanwhile. refuse: keep it; discard: replace it all the same.")
+    ] = "refuse",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     email: As = None,
     as_json: Json = False,
@@ -120,11 +123,12 @@ def activate(
     Exit status 1: refused, and the report says why. Example: counterfoil streams activate acme-bv 1 --as an@example.com
     """
     from api.cli.session import session
+    from snapshots.report import OnMeanwhile
     from snapshots.stream_report import readable_activation
     from snapshots.undo import ActivationChoices, ActivationRefused
     from snapshots.undo import activate as make_live
 
-    choices = ActivationChoices(dry_run, change_closed_periods)
+    choices = ActivationChoices(dry_run, change_closed_periods, one_of(OnMeanwhile, meanwhile, "--meanwhile"))
     with session(email) as who:
         access = who.access(account)
 

@@ -16,6 +16,7 @@ from domain.accounts import require_administrator
 from domain.entity import converted
 from domain.parties import Value
 from snapshots.purging import purge, purge_due
+from snapshots.report import OnMeanwhile
 from snapshots.streams import list_streams, show_stream
 from snapshots.undo import ActivationChoices, activate
 
@@ -27,11 +28,13 @@ Stream = Annotated[int, Path(ge=1, le=2**31 - 1)]
 class ActivationFields(Value, frozen=True, kw_only=True):
     """How to make a stream live again: ``dry_run`` changes nothing.
 
-    ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner.
+    ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner. ``meanwhile``:
+    ``refuse`` where the account changes while the streams are compared, or ``discard`` those changes.
     """
 
     dry_run: bool = False
     change_closed_periods: bool = False
+    meanwhile: OnMeanwhile = "refuse"
 
 
 class PurgeFields(Value, frozen=True, kw_only=True):
@@ -60,7 +63,7 @@ def shown(asking: Inside, stream: Stream) -> Response:
 def activated(asking: Inside, stream: Stream, fields: OptionalFields) -> Response:
     """Wholly, or not at all: answered with the report; a refusal's problem holds it as well."""
     wanted = converted(fields, ActivationFields)
-    choices = ActivationChoices(wanted.dry_run, wanted.change_closed_periods)
+    choices = ActivationChoices(wanted.dry_run, wanted.change_closed_periods, wanted.meanwhile)
     return replies.json(activate(asking.application, asking.access, asking.actor, stream, choices=choices))
 
 

@@ -25,7 +25,7 @@ from domain.work import VersionStale
 from projections.timeline import CursorGone, Filter, read_timeline
 from snapshots.building import begin_stream, builder, sweep_abandoned
 from snapshots.restore import OwnerOnly
-from snapshots.streams import StreamNotKept, list_streams, show_stream
+from snapshots.streams import StreamNotKept, differ, list_streams, show_stream
 from snapshots.undo import (
     ActivationChoices,
     BooksClosedBetween,
@@ -422,3 +422,33 @@ def test_the_list_says_what_made_each_stream_and_how_it_differs(books: Books, tm
     assert first.kept_until is not None
     assert [segment.came_by for segment in second.segments] == ["restore", "recorded"]
     assert second.kept_until is None
+
+
+def test_what_is_written_while_streams_are_compared_can_be_discarded_and_is_counted(
+    books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = books.customer()
+    books.restore(books.backup(tmp_path))
+
+    def differ_and_then_somebody_writes(*given: Any, **more: Any) -> Any:
+        found_out = differ(*given, **more)
+        books.issued(customer)
+        return found_out
+
+    monkeypatch.setattr("snapshots.undo.differ", differ_and_then_somebody_writes)
+    with pytest.raises(ChangedBetween) as refused:
+        undo(books, 1)
+    report = undo(books, 1, meanwhile="discard")
+
+    assert refused.value.report.changed_meanwhile == 2
+    assert (report.outcome, report.changed_meanwhile) == ("activated", 2)
+    difference = report.difference
+    assert [one.number[-5:] for one in difference.lost_documents] == ["00001", "00002"]
+    assert [kept.highest for kept in difference.numbers_kept] == [2]
+    assert [str(one.amount) for one in difference.totals_live.receivables] == ["48.40"]
+    monkeypatch.undo()
+    shown = show_stream(books.application, books.access.account, 2).difference
+    assert shown is not None
+    assert shown.totals_stream == difference.totals_live
+    assert number(books, books.issued(customer)) == "00003"
+    assert is_sound(books)
