@@ -54,6 +54,7 @@ def limits(settings: Settings) -> Limits:
         max_unpacked_bytes=settings.unpacked_limit_bytes,
         max_ratio=settings.ratio_limit,
         max_manifest_bytes=settings.manifest_limit_bytes,
+        max_work_factor=settings.work_factor_limit,
         lines=LineLimits(
             max_bytes=settings.line_limit_bytes,
             max_nesting=settings.nesting_limit,

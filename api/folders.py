@@ -10,9 +10,9 @@ from domain.accounts import Access
 from domain.ids import AccountId, new_id
 
 
-def backup_path(settings: Settings, access: Access, at: datetime) -> Path:
+def backup_path(settings: Settings, access: Access, at: datetime, *, encrypted: bool = False) -> Path:
     """Where a backup of the account goes: a name of its own, which tells account and time."""
-    name = f"{access.slug}-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{new_id(at)[-12:]}.zip"
+    name = f"{access.slug}-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{new_id(at)[-12:]}.zip{'.age' if encrypted else ''}"
     return settings.backups / access.account / name
 
 

@@ -53,6 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     values_limit: int = 250_000  # on a line
     string_limit_bytes: int = 64 * KIB  # of a text on a line, as written
     digits_limit: int = 32  # of a number on a line
+    work_factor_limit: int = 18  # of an archive encrypted with a passphrase
     sources: dict[str, str] = {}
 
 
@@ -271,6 +272,13 @@ def _port(value: Any) -> int:
     return number
 
 
+def _work_factor(value: Any) -> int:
+    number = _whole(value)
+    if not 1 <= number <= 20:
+        raise ValueError(value)
+    return number
+
+
 def _size(value: Any) -> int:
     units = {"KiB": KIB, "MiB": MIB, "GiB": GIB}
     match = re.fullmatch(r"([0-9]{1,9}) ?(KiB|MiB|GiB)", value) if isinstance(value, str) else None
@@ -307,4 +315,5 @@ _KINDS = {
     "digits_limit": _Kind("digits_limit", _COUNT, _at_least_one),
     "most_retired_streams": _Kind("most_retired_streams", _COUNT, _at_least_one),
     "most_retired_bytes": _Kind("most_retired_bytes", _SIZE, _size),
+    "work_factor_limit": _Kind("work_factor_limit", "a work factor from 1 to 20", _work_factor),
 }

@@ -187,6 +187,7 @@ class BackupTaken(Value, frozen=True, kw_only=True):
     root: str
     size: int
     sha256: str
+    encrypted: bool = False
 
 
 class BackupFailed(Value, frozen=True, kw_only=True):

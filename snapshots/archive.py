@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from domain.errors import ArchiveError
 from domain.events import LineLimits, LineRefused, check_json
 from snapshots.authenticity import Authenticity, Differing, What
 from snapshots.container import Container, Limits, open_container
+from snapshots.encryption import Unlock, decrypted
 from snapshots.errors import ArchiveEdited, FileDiffers, FormatNewer, LinesBroken, ManifestRefused
 from snapshots.manifest import (
     ATTACHMENTS,
@@ -149,13 +151,38 @@ class Archive:
         return [file for file in self.manifest.files if file.name.startswith(ATTACHMENTS)]
 
 
-def open_archive(file: BinaryIO, limits: Limits, keys: KeyRing = NO_KEYS, *, accept_edits: bool = False) -> Archive:
+def open_archive(
+    file: BinaryIO,
+    limits: Limits,
+    keys: KeyRing = NO_KEYS,
+    *,
+    unlock: Unlock | None = None,
+    accept_edits: bool = False,
+) -> Archive:
     """The archive in *file*, its container and manifest sound, and its signature judged by *keys*.
 
-    With *accept_edits* all files are read once more, to know which were edited. Work on a private copy, or a file that
-    nobody changes meanwhile: it is read several times from this descriptor. Raises ContainerFault, ManifestRefused,
-    FormatNewer, SignatureRefused, and without *accept_edits* ArchiveEdited.
+    *unlock* opens it when it is encrypted. With *accept_edits* all files are read once more, to know which were edited.
+    Work on a private copy, or a file that nobody changes meanwhile: it is read several times from this descriptor.
+    Raises ContainerFault, ManifestRefused, FormatNewer, SignatureRefused, what `decrypted` raises, and without
+    *accept_edits* ArchiveEdited.
     """
+    plain = decrypted(file, unlock, limits)
+    try:
+        archive = _open(plain, limits, keys)
+        if accept_edits:
+            archive.accept_edits()
+        else:
+            archive.refuse_edits()
+    except BaseException:
+        if plain is not file:
+            plain.close()
+        raise
+    if plain is not file:
+        weakref.finalize(archive, plain.close)
+    return archive
+
+
+def _open(file: BinaryIO, limits: Limits, keys: KeyRing) -> Archive:
     container = open_container(file, limits)
     names = set(container.names())
     if MANIFEST not in names:
@@ -164,12 +191,7 @@ def open_archive(file: BinaryIO, limits: Limits, keys: KeyRing = NO_KEYS, *, acc
     manifest = read_manifest(raw, limits)
     _check_files(manifest, names - {MANIFEST, SIGNATURE})
     signature = container.read(SIGNATURE, MAX_SIGNATURE_BYTES) if SIGNATURE in names else None
-    archive = Archive(container, manifest, keys.judge(raw, signature, manifest.taken_at), limits.lines)
-    if accept_edits:
-        archive.accept_edits()
-    else:
-        archive.refuse_edits()
-    return archive
+    return Archive(container, manifest, keys.judge(raw, signature, manifest.taken_at), limits.lines)
 
 
 def _edited(known: Authenticity, found: list[Differing]) -> Authenticity:

@@ -40,6 +40,8 @@ from projections.moments import Moment, Position, resolve, resolve_head, written
 from projections.past import changed_since, frontier_at
 from snapshots.attribution import email_hash
 from snapshots.container import ContainerWriter, EntrySink
+from snapshots.container.writer import ByteSink
+from snapshots.encryption import Lock, encrypted
 from snapshots.manifest import (
     ATTACHMENTS,
     FORMAT_VERSION,
@@ -87,6 +89,7 @@ class Backup(NamedTuple):
     counts: dict[str, int]
     size_bytes: int
     sha256: str
+    encrypted: bool
 
 
 @dataclass(eq=False)
@@ -120,6 +123,7 @@ def take_backup(
     target: Path,
     signer: Signer,
     *,
+    lock: Lock | None = None,
     stream: int | None = None,
     as_of: Position | datetime | None = None,
     progress: Progress = no_progress,
@@ -127,15 +131,16 @@ def take_backup(
     """Write an archive of the account to *target*, replacing a file of that name only once the new one is whole.
 
     Of the live stream, or of *stream*, live or retired, as it is or as it was *as_of* a position or time. *signer*
-    vouches for it. *progress* is told phase, rows done and rows in all. Raises ArchiveNotWritten or StoreError leaves;
-    then *target* is as it was, and the account's control stream says that the backup failed. Raises BackupNotRecorded
-    when the archive is whole and only that could not be said.
+    vouches for it, *lock* encrypts it as a whole. *progress* is told phase, rows done and rows in all. Raises
+    ArchiveNotWritten or StoreError leaves; then *target* is as it was, and the account's control stream says that the
+    backup failed. Raises BackupNotRecorded when the archive is whole and only that could not be said.
     """
     try:
         with _appearing_whole(target) as file:
-            taken = write_archive(
-                application, access.account, actor, file, signer, stream=stream, as_of=as_of, progress=progress
-            )
+            with encrypted(file, lock) as out:
+                taken = write_archive(
+                    application, access.account, actor, out, signer, stream=stream, as_of=as_of, progress=progress
+                )
             size, sha256 = file.tell(), file.hexdigest()
     except OSError as wrong:
         raise _failed(
@@ -154,6 +159,7 @@ def take_backup(
         counts=taken.counts,
         size_bytes=size,
         sha256=sha256,
+        encrypted=lock is not None,
     )
     recorded = BackupTaken(
         archive=backup.archive,
@@ -163,6 +169,7 @@ def take_backup(
         root=backup.root,
         size=size,
         sha256=sha256,
+        encrypted=lock is not None,
     )
     try:
         application.record_control(access.account, actor, recorded)
@@ -228,7 +235,7 @@ def write_archive(
     application: Application,
     account: AccountId,
     actor: Actor,
-    out: HashedFile,
+    out: ByteSink,
     signer: Signer,
     *,
     stream: int | None = None,

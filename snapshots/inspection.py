@@ -11,6 +11,7 @@ from snapshots.archive import open_archive
 from snapshots.authenticity import Authenticity
 from snapshots.checking import Correcting, Correction
 from snapshots.container import Limits
+from snapshots.encryption import Unlock
 from snapshots.examination import Examiner
 from snapshots.faults import Fault
 from snapshots.manifest import FileListed, PersonNamed, Segment, TreeHead
@@ -54,14 +55,15 @@ def inspect_archive(
     limits: Limits = Limits(),  # noqa: B008 - immutable
     keys: KeyRing = NO_KEYS,
     *,
+    unlock: Unlock | None = None,
     progress: Progress = no_progress,
 ) -> Inspection:
     """Read the archive in *file* through and check all of it; *keys* judge whose it is. Needs no database.
 
-    Raises ArchiveError leaves when it is no archive; which files are not those listed, and what is wrong with single
-    records, is in the result.
+    *unlock* opens it when it is encrypted. Raises ArchiveError leaves when it is no archive; which files are not those
+    listed, and what is wrong with single records, is in the result.
     """
-    archive = open_archive(file, limits, keys, accept_edits=True)
+    archive = open_archive(file, limits, keys, unlock=unlock, accept_edits=True)
     manifest = archive.manifest
     # What a restore would make an event of is no fault, but a line that somebody wrote beside its events.
     is_authentic = archive.authenticity.verdict == "authentic"

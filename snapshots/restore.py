@@ -49,6 +49,7 @@ from snapshots.checking import Correcting, add_totals
 from snapshots.comparison import Comparison, Target, settings_that_differ
 from snapshots.container import Limits
 from snapshots.copying import RowRefused
+from snapshots.encryption import Unlock
 from snapshots.examination import Clash, Examination, Examiner, partitions_for
 from snapshots.faults import Fault, Faults
 from snapshots.manifest import ATTACHMENTS, Manifest
@@ -155,13 +156,15 @@ def restore_archive(
     choices: Choices = Choices(),  # noqa: B008 - immutable
     limits: Limits = Limits(),  # noqa: B008 - immutable
     keys: KeyRing = NO_KEYS,
+    unlock: Unlock | None = None,
     progress: Progress = no_progress,
 ) -> RestoreReport:
     """Restore the archive in *file* into the account of *access*, or rehearse it. What was, or would be, done.
 
-    *actor* is the restoring person; *keys* judge whether the archive is authentic. Raises ArchiveError leaves for a
-    file that is no sound archive, Refused leaves with the report, RoleLacking, AccountClosed, DatabaseUnavailable,
-    NoRoom; then the account is as it was, which its control stream records unless it was a rehearsal.
+    *actor* is the restoring person; *keys* judge whether the archive is authentic, *unlock* opens it when it is
+    encrypted. Raises ArchiveError leaves for a file that is no sound archive, Refused leaves with the report,
+    RoleLacking, AccountClosed, DatabaseUnavailable, NoRoom; then the account is as it was, which its control stream
+    records unless it was a rehearsal.
     """
     require_administrator(access, "restoring")
     if access.control.closed:
@@ -172,11 +175,14 @@ def restore_archive(
         require_owner(access, "vouching for an archive's names")
     _check_fitting(choices)
     try:
-        archive = open_archive(file, limits, keys, accept_edits=choices.accept_edits)
-    except ArchiveError as wrong:
+        archive = open_archive(file, limits, keys, unlock=unlock, accept_edits=choices.accept_edits)
+    except (ArchiveError, OSError) as wrong:
+        refused = wrong if isinstance(wrong, ArchiveError) else NoRoom(wrong.strerror or str(wrong))
         if not choices.dry_run:
-            _record_failure(application, access, actor, "unknown", wrong)
-        raise
+            _record_failure(application, access, actor, "unknown", refused)
+        if refused is wrong:
+            raise
+        raise refused from wrong
     try:
         _check_account(archive.manifest, access, choices)
         return _Restore(application, access, actor, archive, choices, progress).run()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from api.cli.locks import EncryptTo, PassphraseFrom, lock_of
 from api.cli.output import Account, As, AsOf, Json, progress, show
 
 
@@ -23,6 +24,8 @@ def backup(
     stream: Annotated[
         int | None, typer.Option(min=1, help="Back up this stream, live or retired (default: the live one).")
     ] = None,
+    encrypt_to: EncryptTo = None,
+    passphrase: PassphraseFrom = None,
     email: As = None,
     as_json: Json = False,
 ) -> None:
@@ -34,10 +37,11 @@ def backup(
     from projections.moments import read_moment
     from snapshots.backup import take_backup
 
+    lock = lock_of(encrypt_to, passphrase)
     moment = None if as_of is None else read_moment(as_of)
     with session(email) as who, progress("backup") as report:
         access = who.access(account)
-        name = f"{access.slug}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.zip"
+        name = f"{access.slug}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.zip{'.age' if lock else ''}"
         target = output or who.installation.settings.backups / access.account / name
         taken = take_backup(
             who.installation.application,
@@ -45,14 +49,16 @@ def backup(
             who.actor,
             target,
             who.installation.keys.signer(),
+            lock=lock,
             stream=stream,
             as_of=moment,
             progress=report,
         )
     entities = sum(taken.counts.values())
+    how = "\nencrypted" if taken.encrypted else ""
     text = (
         f"{taken.path}\n{taken.position:,} events, {entities:,} entities, {taken.size_bytes:,} bytes\n"
-        f"tree root {taken.root}\nsha256 {taken.sha256}"
+        f"tree root {taken.root}\nsha256 {taken.sha256}{how}"
     )
     data = {**taken._asdict(), "path": str(taken.path)}
     show(text, data, as_json=as_json)

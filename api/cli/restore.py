@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 import typer
 
 from api.cli.inspect import File
+from api.cli.locks import IdentityFile, PassphraseFrom, unlock_of
 from api.cli.output import As, Json, ask, progress, show
 from domain.errors import RestoreError
 
@@ -53,6 +54,8 @@ def restore(
         bool,
         typer.Option("--trust-attribution", help="Believe whom an archive names that nobody signed (owner only)."),
     ] = False,
+    identity: IdentityFile = None,
+    passphrase: PassphraseFrom = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     email: As = None,
     as_json: Json = False,
@@ -80,6 +83,7 @@ def restore(
         user_map=None if users is None else read_user_map(users.read_text("utf-8", "replace"), users.name),
         trust_attribution=trust_attribution,
     )
+    unlock = unlock_of(identity, passphrase)
     with session(email) as who, file.open("rb") as opened:
         access = who.access(into)
 
@@ -94,6 +98,7 @@ def restore(
                     choices=chosen,
                     limits=limits(who.installation.settings),
                     keys=who.installation.keys.ring(),
+                    unlock=unlock,
                     progress=report,
                 )
 

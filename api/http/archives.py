@@ -18,10 +18,11 @@ from api.http.caller import Inside
 from api.http.errors import MediaTypeRefused
 from api.http.schemas import body_of
 from domain.control import ArchiveDownloaded, check_writes
-from domain.entity import converted
+from domain.entity import FieldRefused, converted
 from domain.parties import Value
 from projections.moments import read_moment
 from snapshots.backup import take_backup
+from snapshots.encryption import Identities, Lock, Passphrase, Recipients, Unlock
 from snapshots.inspection import inspect_archive
 from snapshots.report import Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions
 from snapshots.restore import Choices, restore_archive
@@ -36,13 +37,25 @@ _BINARY = {
 
 
 class BackupFields(Value, frozen=True, kw_only=True):
-    """What to back up: a *stream*, live or retired (the live one), and *as_of* which position or time (its head)."""
+    """What to back up: a *stream*, live or retired (the live one), and *as_of* which position or time (its head).
+
+    The archive is encrypted to the public keys *encrypt_to*, or with a *passphrase*.
+    """
 
     stream: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     as_of: str | None = None
+    encrypt_to: Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)] | None = None
+    passphrase: str | None = None
 
 
-class RestoreFields(Value, frozen=True, kw_only=True):
+class UnlockFields(Value, frozen=True, kw_only=True):
+    """What opens an encrypted archive: its *passphrase*, or the *identity* (a private key) of one of its recipients."""
+
+    passphrase: str | None = None
+    identity: str | None = None
+
+
+class RestoreFields(UnlockFields, frozen=True, kw_only=True):
     """How to restore: ``overwrite`` or ``add``; on faulty records ``abort`` or ``skip``; ``dry_run`` changes nothing.
 
     ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner.
@@ -51,7 +64,8 @@ class RestoreFields(Value, frozen=True, kw_only=True):
     where this account replaces the archive's. When the account changed ``meanwhile``, overwriting refuses, or it
     discards the changes. The ``numbers`` of lost documents are not given out again, or are. ``user_map`` says whose
     events are which member's, by id or e-mail address; ``trust_attribution`` believes whom an archive names that no
-    trusted key vouches for, and is for the account's owner.
+    trusted key vouches for, and is for the account's owner. An encrypted archive is opened by its ``passphrase``, or by
+    the ``identity`` (a private key) of one of its recipients.
     """
 
     mode: Mode = "overwrite"
@@ -77,10 +91,11 @@ def take(asking: Inside, fields: OptionalFields) -> Response:
     """Write an archive of the account at one position; answered once the file is whole and synced."""
     wanted = converted(fields, BackupFields)
     as_of = None if wanted.as_of is None else read_moment(wanted.as_of)
-    target = backup_path(asking.settings, asking.access, asking.application.clock())
+    lock = _lock(wanted)
+    target = backup_path(asking.settings, asking.access, asking.application.clock(), encrypted=lock is not None)
     signer = keys(asking.settings).signer()
     taken = take_backup(
-        asking.application, asking.access, asking.actor, target, signer, stream=wanted.stream, as_of=as_of
+        asking.application, asking.access, asking.actor, target, signer, lock=lock, stream=wanted.stream, as_of=as_of
     )
     known = files.backups(asking.application, asking.settings, asking.access.account)
     listed = next(one for one in known if one.archive == taken.archive)
@@ -137,8 +152,23 @@ def forget(asking: Inside, archive: str) -> Response:
 @archives.get("/{archive}/inspection", summary="Look into an archive that was sent, and check all of it")
 def inspection(asking: Inside, archive: str) -> Response:
     """What the archive says of itself, and each fault that was found in it."""
+    return _inspect(asking, archive, UnlockFields())
+
+
+@archives.post(
+    "/{archive}/inspection",
+    summary="Look into an archive that was sent encrypted, and check all of it",
+    openapi_extra=body_of(UnlockFields),
+)
+def inspection_unlocked(asking: Inside, archive: str, fields: OptionalFields) -> Response:
+    """As for one that is not encrypted. What opens it is in the body, since addresses are logged, and is not kept."""
+    return _inspect(asking, archive, converted(fields, UnlockFields))
+
+
+def _inspect(asking: Inside, archive: str, given: UnlockFields) -> Response:
     with files.upload_path(asking.settings, asking.access.account, archive).open("rb") as file:
-        return replies.json(inspect_archive(file, limits(asking.settings), keys(asking.settings).ring()))
+        ring = keys(asking.settings).ring()
+        return replies.json(inspect_archive(file, limits(asking.settings), ring, unlock=_unlock(given)))
 
 
 @archives.post(
@@ -162,14 +192,31 @@ def restore_backup(asking: Inside, archive: str, fields: OptionalFields) -> Resp
 
 def _restore(asking: Inside, file: BinaryIO, fields: OptionalFields) -> Response:
     given = converted(fields, RestoreFields)
-    choices = Choices(**msgspec.structs.asdict(given))
+    chosen = {name: value for name, value in msgspec.structs.asdict(given).items() if name in Choices._fields}
     report = restore_archive(
         asking.application,
         asking.access,
         asking.actor,
         file,
-        choices=choices,
+        choices=Choices(**chosen),
         limits=limits(asking.settings),
         keys=keys(asking.settings).ring(),
+        unlock=_unlock(given),
     )
     return replies.json(report)
+
+
+def _lock(given: BackupFields) -> Lock | None:
+    if given.encrypt_to is not None and given.passphrase is not None:
+        raise FieldRefused("passphrase", "it beside encrypt_to", "one of the two")
+    if given.encrypt_to is not None:
+        return Recipients(given.encrypt_to)
+    return None if given.passphrase is None else Passphrase(given.passphrase)
+
+
+def _unlock(given: UnlockFields) -> Unlock | None:
+    if given.identity is not None and given.passphrase is not None:
+        raise FieldRefused("passphrase", "it beside identity", "one of the two")
+    if given.identity is not None:
+        return Identities([("identity", given.identity)])
+    return None if given.passphrase is None else Passphrase(given.passphrase)

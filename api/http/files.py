@@ -42,6 +42,7 @@ class BackupListed(Struct, frozen=True, kw_only=True):
     root: str
     size: int
     sha256: str
+    encrypted: bool
     available: bool
 
 
@@ -69,6 +70,7 @@ def backups(application: Application, settings: Settings, account: AccountId) ->
             root=taken.root,
             size=taken.size,
             sha256=taken.sha256,
+            encrypted=taken.encrypted,
             available=_is_whole(settings.backups / account / taken.file, taken.size),
         )
         for at, taken in found
@@ -98,7 +100,8 @@ def open_backup(
 def download(file: BinaryIO, name: str) -> StreamingResponse:
     """*file* as it is from here on, to be saved under *name*; closed when it is through."""
     headers = {"Content-Length": str(os.fstat(file.fileno()).st_size), "Content-Disposition": as_attachment(name)}
-    return StreamingResponse(_pieces(file), 200, headers, "application/zip")
+    media_type = "application/octet-stream" if name.endswith(".age") else "application/zip"
+    return StreamingResponse(_pieces(file), 200, headers, media_type)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

@@ -73,6 +73,7 @@ class Limits:
     max_unpacked_bytes: int = 16 * 1024**3  # of all entries together
     max_ratio: int = 200
     max_manifest_bytes: int = 16 * 1024**2  # the people and control totals of a large account are about 2 MB
+    max_work_factor: int = 18  # of an archive encrypted with a passphrase: 256 MiB to try one, as age writes it
     lines: LineLimits = LINE_LIMITS  # for whoever reads lines out of an entry
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyrage
 import pytest
 import typer
 
@@ -61,6 +62,10 @@ def installation(empty_database: str, tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "invoices").mkdir()
     (tmp_path / "invoices" / "one.xml").write_bytes(invoice())
     (tmp_path / "head-office.pem").write_text(public_pem(SIGNER.public))
+    identity = pyrage.x25519.Identity.generate()
+    (tmp_path / "key.txt").write_text(str(identity))
+    (tmp_path / "recipients.txt").write_text(str(identity.to_public()))
+    (tmp_path / "passphrase.txt").write_text("correct horse")
     assert run(["account", "open", "Acme BV", "--vat", "BE0417497106"]) == 0
     assert run(["backup", "acme-bv", "-o", "acme.zip"]) == 0
     return tmp_path

@@ -47,7 +47,7 @@ def test_a_backup_is_authentic_where_its_key_is_trusted(books: Books, archive: E
     report = books.restore(archive.as_signed())
 
     assert found.is_sound
-    assert found.authenticity == Authenticity(verdict="authentic", key=SIGNER.key, key_name="tests")
+    assert found.authenticity == Authenticity(verdict="authentic", key=SIGNER.key, key_name="tests", is_ours=True)
     assert "authentic (signed by tests" in readable(found)
     assert report.authenticity == found.authenticity
     assert "authentic" in segments(books)

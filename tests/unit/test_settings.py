@@ -76,6 +76,7 @@ def test_every_setting_is_shown_once_with_its_source(home: Path) -> None:
         "unpacked_limit_bytes", "entries_limit", "attachments_limit", "manifest_limit_bytes",
         "line_limit_bytes", "nesting_limit", "values_limit", "string_limit_bytes", "digits_limit",
         "most_retired_streams", "most_retired_bytes",
+        "work_factor_limit",
     ]  # fmt: skip
     assert lines["home"] == (str(home), "COUNTERFOIL_HOME")
     assert lines["as"] == ("an@example.org", "COUNTERFOIL_AS")
@@ -88,12 +89,18 @@ def test_the_limits_by_default_are_those_that_the_readers_have_of_their_own(home
 
 def test_every_limit_reaches_the_reader_that_checks_it(home: Path) -> None:
     names = [name for name in shown(home) if "_limit" in name]
-    given = {name.upper(): str(100 + at) for at, name in enumerate(names)}
+    given = {name.upper(): str(1 + at) for at, name in enumerate(names)}
 
     found = limits(load_settings(environment(home, **given)))
 
     numbers = [*(value for value in astuple(found) if isinstance(value, int)), *astuple(found.lines)]
-    assert sorted(numbers) == [100 + at for at in range(len(names))]
+    assert sorted(numbers) == [1 + at for at in range(len(names))]
+
+
+@pytest.mark.parametrize("value", ["0", "21", "hard"])
+def test_a_work_factor_that_no_machine_should_try_is_refused(home: Path, value: str) -> None:
+    with pytest.raises(SettingInvalid, match="from 1 to 20"):
+        load_settings(environment(home, WORK_FACTOR_LIMIT=value))
 
 
 @pytest.mark.parametrize("value", ["0", "501", "deep"])
