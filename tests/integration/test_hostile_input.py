@@ -256,3 +256,36 @@ def test_m10_what_is_hostile_in_a_signed_line_is_refused_by_a_restore(case: str,
 
     assert refused.value.report.faults[0].code == "line.refused"
     assert books.rows() == before
+
+
+def test_m06_an_older_backup_is_shown_as_old_with_what_would_be_lost_and_what_it_replaces_is_kept(
+    fresh_account: OpenAccount, tmp_path: Path
+) -> None:
+    books = Books(fresh_account())
+    customer = books.customer()
+    archive = books.backup(tmp_path)
+    books.issued(customer)
+
+    rehearsed = books.restore(archive, dry_run=True)
+    restored = books.restore(archive)
+
+    assert rehearsed.taken_at == restored.taken_at == Edited(archive).manifest["taken_at"].replace("Z", "+00:00")
+    assert rehearsed.lost_documents_count == restored.lost_documents_count == 1
+    assert (restored.retired_stream, restored.live_stream) == (1, 2)
+    assert {row["stream_id"] for row in books.rows()["events"]} == {1, 2}
+
+
+def test_t09_whatever_account_an_archive_names_its_rows_are_of_the_account_that_restores(
+    fresh_account: OpenAccount, tmp_path: Path
+) -> None:
+    victim, attacker = Books(fresh_account()), Books(fresh_account())
+    victim.issued(victim.customer())
+    edited = Edited(victim.backup(tmp_path))
+    edited.manifest["stream"] = 1
+    before = victim.rows()
+
+    attacker.restore(edited.zipped().getvalue())
+
+    assert victim.rows() == before
+    held = {str(row["account_id"]) for rows in attacker.rows().values() for row in rows}
+    assert held == {attacker.access.account}
