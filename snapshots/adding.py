@@ -16,7 +16,7 @@ import msgspec
 
 from domain import customers, layouts
 from domain.application import Actor
-from domain.entity import Merged
+from domain.entity import Merged, NotPossible
 from domain.events import encode_data, line, type_of, written_time
 from domain.ids import EntityId
 from domain.kinds import Kind
@@ -24,6 +24,7 @@ from domain.parties import Value
 from domain.rules import RULES
 from domain.tree import Frontier, leaf_hash
 from domain.tree import append as append_leaves
+from domain.work import decode_state, is_gone
 from projections.control_totals import Totaller
 from snapshots.building import StreamBuilder
 from snapshots.checking import Checked, add_totals
@@ -89,6 +90,10 @@ def adjustments(clashes: list[Clash], added: set[str]) -> Adjustments:
     return made
 
 
+def _returned(entity: Checked, _state: Any) -> Value:
+    return return_to(entity)
+
+
 def _merged(own: EntityId, _state: Any) -> Value:
     return Merged(into=own)
 
@@ -105,10 +110,55 @@ def _same_kind(key: str) -> Kind | None:
     return next((kind for start, kind in _SAME.items() if key.startswith(start)), None)
 
 
-class AddedSink:
-    """Hands what is added to a builder, and after it the events that adjust it.
+class Returned(NamedTuple):
+    """An entity that comes back: as the account has it now, deleted perhaps, and when its last event was."""
 
-    ``adjusted`` adds up those that were adjusted, as they are then.
+    now: Checked
+    last_at: str
+
+
+def returned(kind: Kind, state: str, last_at: datetime) -> Returned:
+    """An entity that may come back, from its row."""
+    decoded = decode_state(kind, state)
+    now = Checked(decoded.id, kind, 0, decoded, state.encode(), is_gone(decoded))
+    return Returned(now, written_time(last_at))
+
+
+def is_return(one: Returned, entity: Checked) -> bool:
+    """Whether the account's entity has anything to go back to. Raises DomainError where it must not."""
+    now = one.now.state
+    if msgspec.structs.replace(entity.state, version=now.version) == now:
+        return False
+    if entity.kind.is_document and now.is_issued:
+        raise NotPossible(entity.kind.value, "brought back", f"it is issued ({now.state.value})", "it is a draft")
+    RULES[entity.kind].admit(now, return_to(entity))
+    return True
+
+
+class Kept:
+    """Keeps the entities that an examination was told to hold."""
+
+    def __init__(self) -> None:
+        self.entities_held: dict[str, Checked] = {}
+
+    def lines(self, first_position: int, envelopes: list[Any], leaves: list[bytes]) -> None:
+        """Lines go by."""
+
+    def entities(self, rows: bytes, count: int, held: list[Checked]) -> None:  # noqa: ARG002 - a sink's
+        """Keep those that are held."""
+        self.entities_held.update((entity.id, entity) for entity in held)
+
+
+def return_to(entity: Checked) -> Value:
+    """The event that brings an entity of the account back to what it is in the archive, by whom it is restored."""
+    corrected = RULES[entity.kind].events["corrected"]
+    return corrected(**{name: getattr(entity.state, name) for name in corrected.__struct_fields__})
+
+
+class AddedSink:
+    """Hands what is added to a builder, and after it the events that bring entities back and those that adjust.
+
+    ``adjusted`` adds up the entities that these are about, as they are then.
     """
 
     def __init__(
@@ -116,15 +166,18 @@ class AddedSink:
         builder: StreamBuilder | None,
         events: dict[str, list[Plan]],
         *,
+        returning: dict[str, Returned],
         actor: Actor,
         at: datetime,
     ) -> None:
         self._builder = builder
         self._events = events
+        self._returning = returning
         self._actor = actor
         self._at = written_time(at)
         self._held: list[Checked] = []
         self._last_at: dict[bytes, str] = dict.fromkeys((id_.encode() for id_ in events), "")
+        self._last_at.update((id_.encode(), one.last_at) for id_, one in returning.items())
         self.adjusted = Totaller()
 
     def lines(self, first_position: int, envelopes: list[Any], leaves: list[bytes]) -> None:
@@ -149,7 +202,11 @@ class AddedSink:
         adjusted = []
         for entity in self._held:
             state = entity.state
-            for plan in self._events[entity.id]:
+            plans = self._events.get(entity.id, [])
+            if entity.id in self._returning:
+                state = self._returning[entity.id].now.state
+                plans = [partial(_returned, entity), *plans]
+            for plan in plans:
                 data = plan(state)
                 RULES[entity.kind].admit(state, data)
                 state = RULES[entity.kind].evolve(state, data, entity.id, state.version + 1)

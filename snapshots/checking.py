@@ -69,7 +69,8 @@ class PartitionInput(NamedTuple):
 
     *copy_prefix* begins the rows that a builder copies (none are made without it); entities of *hold* are not copied
     but handed out; facts are *digested* for who compares them; *partitions* is a power of two. Without *correcting*, a
-    snapshot that is not the fold of its events is a fault; with it, an event that leads there follows.
+    snapshot that is not the fold of its events is a fault; with it, an event that leads there follows. *as_past* lines
+    are those up to a past position, of which there are no snapshots.
     """
 
     lines: bytes
@@ -81,6 +82,7 @@ class PartitionInput(NamedTuple):
     correcting: Correcting | None = None
     limits: LineLimits = LINE_LIMITS
     digested: bool = False
+    as_past: bool = False
 
 
 class Spooled(NamedTuple):
@@ -93,6 +95,7 @@ class Spooled(NamedTuple):
     correcting: Correcting | None
     limits: LineLimits
     digested: bool
+    as_past: bool
 
 
 class Checked(NamedTuple):
@@ -233,7 +236,7 @@ def _check(given: PartitionInput) -> tuple[list[Checked], list[_Corrected], Faul
             continue
         line = _encode(state)
         gone = is_gone(state)
-        if _agrees(state, line, found, gone=gone):
+        if given.as_past or _agrees(state, line, found, gone=gone):
             entities.append(Checked(id_, kind_of(state), position, state, line, gone))
         elif given.correcting is None or (found is not None and found.kind is not kind_of(state)):
             faults.add(_why_not(id_, position, state, b"" if gone else line, found))
@@ -500,11 +503,12 @@ def _events_one_by_one(given: PartitionInput, positions: Iterable[int], faults: 
 
 def line_fault(file: str, line: int, raw: bytes, wrong: LineRefused) -> Fault:
     """The fault of a line that was refused, with the entity that it seems to be about."""
-    entity = _seeming_entity(raw)
+    entity = named_in(raw)
     return _fault(wrong.code, file, line, wrong.field or None, entity, str(wrong))
 
 
-def _seeming_entity(raw: bytes) -> str | None:
+def named_in(raw: bytes) -> str | None:
+    """Whose line it seems to be; None where that cannot be told."""
     named = _NAMED.match(raw)
     if named is not None:
         return named[1].decode()

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -42,11 +42,13 @@ from snapshots.meanwhile import Changed
 from snapshots.report import (
     CHANGES,
     MOST_LISTED,
+    CameBack,
     Change,
     FieldUndefined,
     Held,
     InClosedPeriod,
     KindChanges,
+    LeftDeleted,
     LostDocument,
     Named,
     NumbersKept,
@@ -204,7 +206,13 @@ class Comparison:
     """Adds up what becomes of each entity. ``look`` is handed to an examiner, and called once a partition."""
 
     def __init__(self, target: Compared, *, adding: bool, today: date) -> None:
-        self.added: set[str] = set()
+        self.bringing: set[str] = set()  # what is added, or comes back
+        self.candidates: dict[str, tuple[EntityFact, EntityFact]] = {}
+        self.came_back: list[CameBack] = []
+        self.deleted_here: Listed[LeftDeleted] = Listed()
+        self.files: set[str] = set()
+        self._may_return: frozenset[str] = frozenset()
+        self._named: frozenset[str] = frozenset()
         self.tally = Tally()
         self.held: list[Held] = []
         self._target = target
@@ -215,6 +223,11 @@ class Comparison:
         self._undefined: dict[tuple[str, str], int] = {}
         self._series: dict[tuple[Kind, str], Series] = {}
         self._highest: dict[tuple[str, str], int] = {}  # of each series, in the archive
+
+    def may_return(self, returning: frozenset[str], *, named: frozenset[str]) -> None:
+        """Make candidates of those *returning* that the account deleted, and of those *named* that it changed."""
+        self._may_return = returning
+        self._named = named
 
     def look(self, partition: int, facts: list[EntityFact]) -> None:
         """Compare a partition's sound entities with those of the account."""
@@ -258,12 +271,37 @@ class Comparison:
     def _add(self, fact: EntityFact, row: EntityFact | None) -> None:
         self._count(row, fact)
         if row is None:
-            self.added.add(fact.id)
-            self._note_data(fact)
+            self._bring(fact)
             if not fact.is_gone:
                 self._change("created", fact)
+        elif not fact.is_gone and fact.id in (self._may_return if row.is_gone else self._named):
+            self.bringing.add(fact.id)
+            self.candidates[fact.id] = (fact, row)
         elif not row.is_gone:
             self._change("unchanged", row)
+        elif not fact.is_gone:
+            self.deleted_here.add(LeftDeleted(kind=fact.kind.value, id=fact.id, number=fact.number))
+
+    def _bring(self, fact: EntityFact) -> None:
+        self.bringing.add(fact.id)
+        self._note_data(fact)
+        if fact.document is not None:
+            self.files.update(fact.document.attachments)
+
+    def settle(self, id_: str, *, comes: bool) -> None:
+        """Note of a candidate whether it comes back; it stays as it is if not."""
+        fact, row = self.candidates[id_]
+        if not comes:
+            self.bringing.discard(id_)
+            self._change("unchanged", row)
+            return
+        self._bring(fact)
+        was: Literal["deleted", "changed"] = "deleted" if row.is_gone else "changed"
+        self.came_back.append(CameBack(kind=fact.kind.value, id=id_, number=fact.number, was=was))
+        if row.is_gone:
+            self._change("created", fact)
+        else:
+            self._change("replaced", fact, dated_before=row)
 
     def _count(self, row: EntityFact | None, fact: EntityFact | None) -> None:
         if row is not None and not row.is_gone:

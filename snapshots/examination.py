@@ -118,7 +118,9 @@ class Examiner:
 
     *beside* are the entities of an account that it is added to, *base* is that account's log. *added* are, once all
     entities went by *look*, those that the account lacks; *refuse_clashes* says which keys that archive and account
-    have under different ids refuse an entity.
+    have under different ids refuse an entity. Lines of *unwritten* entities are folded, but not handed on. *as_of* is
+    the last line that counts: the entities are what the lines up to there lead to. *choose* is called with what was
+    noted across entities, as often as it likes, and with the faults; what it is given is not checked any further then.
     """
 
     def __init__(
@@ -137,6 +139,9 @@ class Examiner:
         look: Callable[[int, list[EntityFact]], None] | None = None,
         correcting: Correcting | None = None,
         digested: bool = False,
+        unwritten: frozenset[str] = frozenset(),
+        as_of: int | None = None,
+        choose: Callable[[Callable[[], Iterator[list[str]]], Faults], None] | None = None,
         progress: Progress = no_progress,
     ) -> None:
         self.archive = archive
@@ -151,8 +156,11 @@ class Examiner:
         self._copy_prefix = copy_prefix
         self._hold = hold
         self._look = look
-        self._correcting = correcting
         self._digested = digested
+        self._correcting = correcting if as_of is None else None
+        self._unwritten = unwritten
+        self._as_of = as_of
+        self._choose = choose
         self._corrections: list[Correction] = []
         self._corrections_count = 0
         self._progress = progress
@@ -162,6 +170,7 @@ class Examiner:
         if not self._segments or self._segments[0].first_position > 1:
             self._segments.insert(0, Segment(first_position=1, came_by="recorded", authenticity="recorded"))
         self._brought: list[tuple[int, Segment, Counter[bytes]]] = []
+        self._unread = 0
         self._clashes: list[Clash] = []
         self._merged: dict[str, tuple[str, Kind]] = {}
         self._partitions = partitions or partitions_for(archive)
@@ -188,7 +197,8 @@ class Examiner:
                 self._take(partition, checked)
             refused = self._check_across()
         totals = self._totaller.totals()
-        if not self.faults.count and not self._leaves_out and not self.archive.authenticity.differing:
+        is_whole = not self._leaves_out and self._as_of is None
+        if not self.faults.count and is_whole and not self.archive.authenticity.differing:
             self._check_totals(totals)
         return Examination(
             faults=self.faults,
@@ -220,21 +230,25 @@ class Examiner:
         line_number = 0
         rows = self.archive.listed(TIMELINE).rows or 0
         for block in self._blocks(TIMELINE):
-            envelopes, numbers, raw = self._envelopes(block, line_number)
+            now, later = self._up_to_then(block, line_number)
+            envelopes, numbers, raw = self._envelopes(now, line_number) if now else ([], [], [])
             line_number += block.count(b"\n")
             leaves = leaf_hashes(raw)
-            if not self._leaves_out and self._base is EMPTY:
+            if not self._leaves_out and self._base is EMPTY and self._as_of is None:
                 frontier = whole = append_leaves(whole, leaves)
                 listed = numbers
             else:
-                whole = append_leaves(whole, leaves)
+                whole = append_leaves(append_leaves(whole, leaves), leaf_hashes(later))
                 kept = [at for at, parts in enumerate(envelopes) if parts[2].decode() not in self._leave_out]
+                if self._unwritten:
+                    kept = self._spool_unwritten(envelopes, numbers, raw, kept)
                 envelopes, raw = [envelopes[at] for at in kept], [raw[at] for at in kept]
                 leaves = [leaves[at] for at in kept]
                 listed = [numbers[at] for at in kept]
                 numbers = list(range(frontier.size + 1, frontier.size + 1 + len(kept)))
                 frontier = append_leaves(frontier, leaves)
-            self._spool_lines(envelopes, numbers, raw)
+            # Rows say where a line will stand; a fault says where it stands.
+            self._spool_lines(envelopes, listed if self._copy_prefix is None else numbers, raw)
             self._note_actors(envelopes, listed, numbers)
             if self._sink is not None and envelopes:
                 self._sink.lines(frontier.size - len(leaves) + 1, envelopes, leaves)
@@ -242,9 +256,27 @@ class Examiner:
         if line_number != rows:
             raise FileDiffers(TIMELINE, "rows", f"{line_number:,}", f"{rows:,}")
         root, stated = whole.root().hex(), self.archive.manifest.tree_head.root
-        if not self.faults.count and root != stated and not self.archive.authenticity.differs(TIMELINE, MANIFEST):
+        if not self._unread and root != stated and not self.archive.authenticity.differs(TIMELINE, MANIFEST):
             raise FileDiffers(TIMELINE, "tree root of its lines", root, stated)
         return frontier
+
+    def _up_to_then(self, block: bytes, before: int) -> tuple[bytes, list[bytes]]:
+        """A block's lines up to *as_of*, and those behind it."""
+        rows = block.count(b"\n")
+        if self._as_of is None or before + rows <= self._as_of:
+            return block, []
+        raw = block[:-1].split(b"\n")
+        kept = max(self._as_of - before, 0)
+        return b"".join(line + b"\n" for line in raw[:kept]), raw[kept:]
+
+    def _spool_unwritten(
+        self, envelopes: list[Any], numbers: list[int], raw: list[bytes], kept: list[int]
+    ) -> list[int]:
+        """Spool those of the *kept* lines that are only folded. The others."""
+        folded = [at for at in kept if envelopes[at][2].decode() in self._unwritten]
+        partitions = [self._partition[envelopes[at][3]] for at in folded]
+        self._lines.add_lines(TIMELINE_FILE, partitions, [numbers[at] for at in folded], [raw[at] for at in folded])
+        return [at for at in kept if envelopes[at][2].decode() not in self._unwritten]
 
     def _envelopes(self, block: bytes, before: int) -> tuple[list[Any], list[int], list[bytes]]:
         """The parts, line numbers and bytes of a block's lines; of what is no line of ours a fault is noted."""
@@ -257,7 +289,10 @@ class Examiner:
         for number, line in zip(numbers, raw, strict=True):
             match = ENVELOPE.fullmatch(line + b"\n")
             if match is None:
-                self.faults.add(self._why_no_line(number, line))
+                fault = self._why_no_line(number, line)
+                self._unread += 1
+                if fault.entity is None or fault.entity not in self._leave_out:
+                    self.faults.add(fault)
             else:
                 envelopes.append(match.groups())
                 kept.append(number)
@@ -307,7 +342,8 @@ class Examiner:
         done = 0
         for block in self._blocks(file):
             raw = block[:-1].split(b"\n")
-            self._spool_snapshots(kind, raw, done)
+            if self._as_of is None:
+                self._spool_snapshots(kind, raw, done)
             done += len(raw)
             self._progress(file, done, rows)
         if done != rows:
@@ -343,6 +379,7 @@ class Examiner:
                 self._correcting,
                 self.archive.line_limits,
                 self._digested,
+                self._as_of is not None,
             )
 
     def _take(self, partition: int, checked: PartitionChecked) -> None:
@@ -363,6 +400,7 @@ class Examiner:
     def _append(self, appended: list[Appended]) -> None:
         """The correcting events of a partition follow all that came before."""
         first = self._frontier.size + 1
+        appended = [one for one in appended if one.correction.id not in self._unwritten]
         lines = [one.line for one in appended]
         leaves = leaf_hashes(lines)
         self._frontier = append_leaves(self._frontier, leaves)
@@ -402,9 +440,12 @@ class Examiner:
             for letter, keys in (("u", one.unique), ("m", one.match)):
                 for key in keys:
                     self._across.add(zlib.crc32(key.encode()) & mask, f"{letter}{one.id}{kind:02}{key}\n".encode())
+        if self._choose is not None:
+            self._choose(self._records, self.faults)
+            return frozenset(self.faults.entities)
         refused = set(self.faults.entities)
-        for partition in range(self._partitions):
-            self._check_targets(self._across.read(partition).decode().split("\n")[:-1], refused)
+        for records in self._records():
+            self._check_targets(records, refused)
         self._check_merges(refused)
         for fault in self._refuse_clashes(self._clashes):
             self.faults.add(fault)
@@ -412,6 +453,10 @@ class Examiner:
         while self._spread(refused):
             pass
         return frozenset(refused)
+
+    def _records(self) -> Iterator[list[str]]:
+        for partition in range(self._partitions):
+            yield self._across.read(partition).decode().split("\n")[:-1]
 
     def _check_targets(self, records: list[str], refused: set[str]) -> None:
         there: dict[str, tuple[Kind, bool]] = {}
@@ -441,7 +486,7 @@ class Examiner:
         def fits(found: tuple[Kind, bool] | None) -> bool:
             return found is not None and found[0] in kinds and (of.draft or not found[1])
 
-        found = own.get(target, there.get(target))
+        found = there.get(target) if target in self._added else own.get(target, there.get(target))
         if fits(found) or target in self.faults.entities or target in refused:
             return  # a target's own fault says so; who refers to it goes with it
         fits_there = fits(there.get(target))
@@ -490,8 +535,8 @@ class Examiner:
         if not refused:
             return False
         before = len(refused)
-        for partition in range(self._partitions):
-            for record in self._across.read(partition).decode().split("\n")[:-1]:
+        for records in self._records():
+            for record in records:
                 if record[0] == "R" and record[1:37] in refused:
                     of = references_in(record)
                     reason = f"refers to {of.target}, which is left out"

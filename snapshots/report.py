@@ -123,6 +123,23 @@ class Held(Value, frozen=True, kw_only=True):
     next_date: str
 
 
+class CameBack(Value, frozen=True, kw_only=True):
+    """An entity that the account had deleted or changed, and that is again what it was in the archive."""
+
+    kind: str
+    id: str
+    number: str | None = None
+    was: Literal["deleted", "changed"]
+
+
+class LeftDeleted(Value, frozen=True, kw_only=True):
+    """An entity that the archive has and the account deleted: it stays deleted, unless it is named."""
+
+    kind: str
+    id: str
+    number: str | None = None
+
+
 class Matched(Value, frozen=True, kw_only=True):
     """An added entity that stands for one that the account has: merged into it, or no default beside its default."""
 
@@ -212,6 +229,14 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     faults: tuple[Fault, ...] = ()
     faults_count: int = 0
     skipped: int = 0
+    left_out: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    only_entities: tuple[str, ...] = ()
+    as_of: int | None = None
+    came_back: tuple[CameBack, ...] = ()
+    came_back_count: int = 0
+    deleted_here: tuple[LeftDeleted, ...] = ()
+    deleted_here_count: int = 0
     totals_account: ControlTotals
     totals_archive: ControlTotals
     totals_result: ControlTotals
@@ -246,8 +271,8 @@ def readable(report: RestoreReport) -> str:
             f"The account now lives in stream {report.live_stream} ({report.events:,} events,"
             f" tree root {report.root}); stream {report.retired_stream} is kept for undo."
         )
-    lines += changes(report) + losses(report) + _reused(report) + _meanwhile(report) + _corrections(report)
-    lines += people(report) + _meaning(report) + _faults(report)
+    lines += _selection(report) + changes(report) + losses(report) + _reused(report) + _meanwhile(report)
+    lines += _corrections(report) + people(report) + _meaning(report) + _faults(report)
     if report.differences:
         lines.append("Control totals, account before → result:")
         lines += figures(report.differences)
@@ -348,6 +373,25 @@ def people(report: RestoreReport | CloneReport) -> list[str]:
         f"{'' if person.has_access else ' (no access to this account)'}."
         for person in report.people
     ]
+
+
+def _selection(report: RestoreReport) -> list[str]:
+    lines = []
+    if report.as_of is not None:
+        lines.append(f"As of position {report.as_of:,} of the archive's timeline.")
+    if report.only or report.only_entities:
+        lines.append(f"Only {', '.join([*report.only, *report.only_entities][:20])}, and what they need.")
+    if report.came_back_count:
+        lines.append(f"BROUGHT BACK: {report.came_back_count:,} that the account had deleted or changed:")
+        lines += [f"  {one.kind} {one.number or one.id}, {one.was} here" for one in report.came_back[:20]]
+        lines += _more(report.came_back_count, 20)
+    if report.deleted_here_count:
+        lines.append(f"{report.deleted_here_count:,} were deleted here and stay so; --only-entity brings one back:")
+        for one in report.deleted_here[:20]:
+            number = f" (number {one.number})" if one.number else ""
+            lines.append(f"  {one.kind} {one.id}{number}")
+        lines += _more(report.deleted_here_count, 20)
+    return lines
 
 
 def _meaning(report: RestoreReport) -> list[str]:

@@ -32,30 +32,42 @@ from domain.control import (
     RestoreFinished,
     Role,
 )
-from domain.errors import ArchiveError, CounterfoilError, RestoreError
+from domain.errors import ArchiveError, CounterfoilError, DomainError, RestoreError
 from domain.events import written_time
 from domain.ids import PersonId
+from domain.kinds import Kind
 from domain.parties import Value
 from domain.store.database import DatabaseUnavailable, Row
 from domain.store.statements import statements
 from domain.store.streams import AccountUnknown
 from domain.tree import EMPTY, Frontier
 from projections.control_totals import ControlTotals, Totaller, differences
-from snapshots.adding import CLASH, AddedSink, adjustments, number_clashes
+from projections.moments import Position
+from snapshots.adding import CLASH, AddedSink, Kept, Returned, adjustments, is_return, number_clashes, returned
 from snapshots.archive import Archive, open_archive
 from snapshots.attribution import Attributing, Attribution
 from snapshots.building import StreamBuilder, begin_stream, builder, sweep_abandoned
-from snapshots.checking import Correcting, add_totals
+from snapshots.checking import Checked, Correcting, add_totals
 from snapshots.comparison import Comparison, Target, settings_that_differ
 from snapshots.container import Limits
 from snapshots.copying import RowRefused
 from snapshots.encryption import Unlock
 from snapshots.examination import Clash, Examination, Examiner, partitions_for
 from snapshots.faults import Fault, Faults
-from snapshots.manifest import ATTACHMENTS, Manifest
+from snapshots.manifest import ATTACHMENTS, SNAPSHOT_FILES, Manifest
 from snapshots.meanwhile import Changed, read_changed, with_both_sides
 from snapshots.progress import Progress, no_progress
 from snapshots.report import MOST_LISTED, Mode, Numbers, OnErrors, OnMeanwhile, RestoreReport, Subscriptions
+from snapshots.selecting import (
+    Chosen,
+    LeftOut,
+    NotInArchive,
+    OtherReport,
+    Records,
+    choose,
+    entities_at,
+    position_at,
+)
 from snapshots.signing import NO_KEYS, KeyRing
 from snapshots.spool import Spool
 from snapshots.swap import Fresh, Live, MovedOn, insert_segment, read_live, swap
@@ -85,6 +97,12 @@ class NumbersClash(Refused):
     """Archive and account have a number under different documents."""
 
     code: ClassVar[str] = "restore.numbers-clash"
+
+
+class CannotReturn(Refused):
+    """An entity that was named cannot go back to what the archive has."""
+
+    code: ClassVar[str] = "restore.cannot-return"
 
 
 class BooksClosedThen(Refused):
@@ -129,6 +147,9 @@ class Choices(NamedTuple):
     ``accept_edits``: files of it that are not those that were signed or listed are taken for what they are.
     ``meanwhile`` and ``numbers`` are for overwriting: what becomes of changes made meanwhile, and of the numbers that
     are lost.
+    ``only`` kinds, ``only_entities`` and what an earlier restore ``left_out`` are for adding: the archive's other
+    entities stay out, but for what these need; entities that are named come back when they were deleted or changed.
+    ``as_of`` a position or time of the archive's timeline: its lines up to there, and the entities as they were then.
     """
 
     mode: Mode = "overwrite"
@@ -142,9 +163,16 @@ class Choices(NamedTuple):
     accept_edits: bool = False
     meanwhile: OnMeanwhile = "refuse"
     numbers: Numbers = "keep-series"
+    only: tuple[Kind, ...] = ()
+    only_entities: tuple[str, ...] = ()
+    left_out: LeftOut | None = None
+    as_of: Position | datetime | None = None
 
 
-_ONLY_OVERWRITING = ("meanwhile", "numbers")
+_ONLY_FOR: dict[Mode, tuple[str, ...]] = {
+    "overwrite": ("meanwhile", "numbers"),
+    "add": ("only", "only_entities", "left_out"),
+}
 
 
 def restore_archive(
@@ -228,15 +256,19 @@ class OtherAccount(RestoreError):
 
 
 def _check_fitting(choices: Choices) -> None:
-    for name in _ONLY_OVERWRITING if choices.mode == "add" else ():
-        value = getattr(choices, name)
-        if value != Choices._field_defaults[name]:
-            raise ChoiceUnfitting(name, value, choices.mode)
+    for mode, names in _ONLY_FOR.items():
+        for name in names if mode != choices.mode else ():
+            value = getattr(choices, name)
+            if value != Choices._field_defaults[name]:
+                found = ", ".join(map(str, value)) if name in ("only", "only_entities") else "a report"
+                raise ChoiceUnfitting(name, value if isinstance(value, str) else found, choices.mode)
 
 
 def _check_account(manifest: Manifest, access: Access, choices: Choices) -> None:
     if manifest.account.id != access.account and not choices.from_other_account:
         raise OtherAccount(manifest.account.name, manifest.account.id, access.slug)
+    if choices.left_out is not None and choices.left_out.archive != manifest.archive:
+        raise OtherReport(choices.left_out.archive, manifest.archive)
 
 
 @dataclass(eq=False)
@@ -291,10 +323,14 @@ class _Restore:
         is_authentic = archive.authenticity.verdict == "authentic"
         self._correcting = None if is_authentic else Correcting(actor.name, written_time(self._at))
         self._first_faults = Faults()
+        self._as_of: int | None = None
+        self._chosen: Chosen | None = None
 
     def run(self) -> RestoreReport:
         """Restore or rehearse."""
         sweep_abandoned(self._database, self._access.account)
+        if self._choices.as_of is not None:
+            self._as_of = position_at(self._archive, self._choices.as_of)
         for _ in range(_CATCH_UPS):
             try:
                 return self._run_once()
@@ -378,21 +414,23 @@ class _Restore:
     # last builds on a copy of the live stream. When people worked meanwhile it begins again, from where they are.
 
     def _add(self, live: Live, target: Target) -> RestoreReport:
-        comparison, found = self._look_at_added(None, live, target)
+        self._chosen = self._choose(target)
+        comparison, found, kept = self._look_at_added(frozenset(), live, target)
         self._first_faults = found.faults
         self._last = found
         if found.faults.count:
             if self._choices.errors == "abort":
                 self._refuse_if_faulty(self._report(live, target, comparison, found, result=target.totals), found)
-            comparison, found = self._look_at_added(found.refused, live, target)
-        changes = adjustments(found.clashes, comparison.added)
+            comparison, found, kept = self._look_at_added(found.refused, live, target)
+        returning = self._returning(live, target, comparison, found, kept)
+        changes = adjustments(found.clashes, comparison.bringing)
         report = _replace(
             self._report(live, target, comparison, found, result=target.totals),
             matched=tuple(changes.matched[:MOST_LISTED]),
             likely_doubles=tuple(changes.doubles[:MOST_LISTED]),
         )
         self._refuse_if_closed(report)
-        if not comparison.added:
+        if not comparison.bringing:
             return _replace(
                 report,
                 outcome="nothing_to_add",
@@ -402,11 +440,21 @@ class _Restore:
                 differences=(),
             )
         with self._fresh_stream() as fresh:
-            base = self._carry(live, fresh, report)
-            sink = AddedSink(fresh, changes.events, actor=self._actor, at=self._at)
-            held = frozenset(changes.events)
-            second = self._examine(leave_out=_AllBut(comparison.added), base=base, sink=sink, fresh=fresh, hold=held)
+            base = self._carry(live, fresh, report, but=list(returning))
+            sink = AddedSink(fresh, changes.events, returning=returning, actor=self._actor, at=self._at)
+            second = self._examine(
+                leave_out=_AllBut(comparison.bringing),
+                added=comparison.bringing,
+                base=base,
+                sink=sink,
+                fresh=fresh,
+                hold=frozenset(changes.events) | returning.keys(),
+                unwritten=frozenset(returning),
+            )
             frontier = sink.finish(second.frontier)
+            before = Totaller()
+            add_totals(before, (one.now for one in returning.values()))
+            target.totaller.take_off(before)
             target.totaller.merge(second.totaller)
             target.totaller.merge(sink.adjusted)
             result = target.totaller.totals()
@@ -421,34 +469,103 @@ class _Restore:
             if fresh is None:
                 return report
             fresh.finish()
-            sent = (live.position + fresh.sent_events, target.count + fresh.sent_entities)
+            sent = (live.position + fresh.sent_events, target.count - len(returning) + fresh.sent_entities)
             built = Fresh(fresh.stream, frontier, *sent)
-            return self._swap(live, built, report, second, "add")
+            return self._swap(live, built, report, second, "add", files=comparison.files)
+
+    def _choose(self, target: Target) -> Chosen | None:
+        """What of the archive the restore is about, with what that needs; None for all. Raises NotInArchive."""
+        named, given = self._choices.only_entities, self._choices.left_out
+        if not self._choices.only and not named and given is None:
+            return None
+        left_out = given.entities | entities_at(self._archive, given.lines) if given is not None else frozenset()
+        chosen: list[Chosen] = []
+
+        def note(records: Records, faults: Faults) -> None:
+            ids = frozenset(faults.entities)
+            chosen.append(choose(records, ids, kinds=self._choices.only, named=named, left_out=left_out))
+
+        self._examine(beside=target, choose=note)
+        if chosen[0].missing:
+            raise NotInArchive(chosen[0].missing, self._as_of)
+        return chosen[0]
+
+    def _without(self, refused: frozenset[str]) -> Container[str] | None:
+        """What a pass leaves out: what the restore is not about, and what was *refused*."""
+        if self._chosen is not None:
+            return _AllBut(self._chosen.ids - refused)
+        return refused or None
 
     def _look_at_added(
-        self, leave_out: frozenset[str] | None, live: Live, target: Target
-    ) -> tuple[Comparison, Examination]:
-        """What the account lacks, without *leave_out*, and what of it clashes with what the account has."""
+        self, refused: frozenset[str], live: Live, target: Target
+    ) -> tuple[Comparison, Examination, dict[str, Checked]]:
+        """What the account lacks, without the *refused*, what of it clashes with what the account has, and the entities
+        that may come back.
+        """
+        returning = self._chosen.returning if self._chosen is not None else frozenset[str]()
         comparison = Comparison(target, adding=True, today=self._today(live))
+        comparison.may_return(returning, named=frozenset(self._choices.only_entities))
+        kept = Kept()
 
         def refuse(clashes: list[Clash]) -> list[Fault]:
-            return number_clashes([clash for clash in clashes if clash[1] in comparison.added])
+            return number_clashes([clash for clash in clashes if clash[1] in comparison.bringing])
 
         found = self._examine(
-            leave_out=leave_out,
+            leave_out=self._without(refused),
             beside=target,
-            added=comparison.added,
+            added=comparison.bringing,
             refuse_clashes=refuse,
             look=comparison.look,
             digested=target.count > 0,
+            sink=kept,
+            hold=returning,
         )
-        return comparison, found
+        return comparison, found, kept.entities_held
 
-    def _carry(self, live: Live, fresh: StreamBuilder | None, report: RestoreReport) -> Frontier:
-        """Copy the live stream, as it was seen, into the fresh one. The log to go on from."""
+    def _returning(
+        self,
+        live: Live,
+        target: Target,
+        comparison: Comparison,
+        found: Examination,
+        kept: dict[str, Checked],
+    ) -> dict[str, Returned]:
+        """The entities that come back, as the account has them. Raises CannotReturn, unless errors are skipped."""
+        if not comparison.candidates:
+            return {}
+        key = {"account": self._access.account, "live": live.stream, "entities": list(comparison.candidates)}
+        with self._database.transaction(self._access.account) as connection:
+            rows = connection.execute(SQL["read_returning"], key).fetchall()
+        returning: dict[str, Returned] = {}
+        faults = Faults()
+        for id_, kind, state, last_at in rows:
+            one = returned(Kind(kind), state, last_at)
+            try:
+                comes = is_return(one, kept[id_])
+            except DomainError as wrong:
+                fault = Fault(
+                    code=CannotReturn.code, file=SNAPSHOT_FILES[Kind(kind)], entity=id_, reason=f"{kind} {id_}: {wrong}"
+                )
+                faults.add(fault)
+                comes = False
+            comparison.settle(id_, comes=comes)
+            if comes:
+                returning[id_] = one
+        self._first_faults.add_all(faults)
+        if faults.count and self._choices.errors == "abort":
+            report = self._report(live, target, comparison, found, result=target.totals)
+            reason = str(faults.listed[0])
+            raise CannotReturn(_replace(report, outcome="refused", code=CannotReturn.code, reason=reason))
+        return returning
+
+    def _carry(self, live: Live, fresh: StreamBuilder | None, report: RestoreReport, *, but: list[str]) -> Frontier:
+        """Copy the live stream, as it was seen, into the fresh one, *but* the rows of some entities. The log to go on
+        from.
+        """
         if fresh is None:
             return live.frontier
         key = {"account": self._access.account, "stream": fresh.stream, "live": live.stream, "head": live.position}
+        key["but"] = but
         with self._database.transaction(self._access.account) as connection:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             now = read_live(connection, self._access.account)
@@ -482,8 +599,10 @@ class _Restore:
         sink: Any = None,
         fresh: StreamBuilder | None = None,
         hold: frozenset[str] = frozenset(),
+        unwritten: frozenset[str] = frozenset(),
         look: Callable[..., None] | None = None,
         digested: bool = False,
+        choose: Callable[[Records, Faults], None] | None = None,
     ) -> Examination:
         return Examiner(
             self._archive,
@@ -499,6 +618,9 @@ class _Restore:
             look=look,
             digested=digested,
             correcting=self._correcting,
+            unwritten=unwritten,
+            as_of=self._as_of,
+            choose=choose,
             progress=self._progress,
         ).run()
 
@@ -536,8 +658,16 @@ class _Restore:
             faults=tuple(faults.listed),
             faults_count=faults.count,
             skipped=len(self._last.refused) if self._first_faults.count else 0,
+            left_out=tuple(sorted(self._last.refused)) if self._first_faults.count else (),
+            only=tuple(kind.value for kind in self._choices.only),
+            only_entities=self._choices.only_entities,
+            as_of=self._as_of,
+            came_back=tuple(comparison.came_back[:MOST_LISTED]),
+            came_back_count=len(comparison.came_back),
+            deleted_here=tuple(comparison.deleted_here.first),
+            deleted_here_count=comparison.deleted_here.count,
             totals_account=target.totals,
-            totals_archive=manifest.control_totals or found.totals,
+            totals_archive=(manifest.control_totals if self._as_of is None else None) or found.totals,
             totals_result=result,
             differences=tuple(differences(target.totals, result)),
         )
@@ -606,6 +736,7 @@ class _Restore:
         found: Examination,
         came_by: Literal["restore", "add"],
         *,
+        files: Container[str] | None = None,
         revise: Callable[[list[Changed]], RestoreReport] | None = None,
     ) -> RestoreReport:
         account = self._access.account
@@ -636,7 +767,7 @@ class _Restore:
                     by=self._actor.name,
                     subscriptions=self._choices.subscriptions,
                 )
-            self._keep_attachments(connection)
+            self._keep_attachments(connection, files)
 
         vouched: list[Value] = [
             PersonLinked(person=person, to=to, ground="consent" if (person, to) in live.control.consents else "owner")
@@ -746,9 +877,11 @@ class _Restore:
         refused = _replace(report, outcome="refused", code=moved.code, reason=str(moved), **_named(changed))
         return ChangedMeanwhile(refused, moved)
 
-    def _keep_attachments(self, connection: Connection[Row]) -> None:
-        """The attached files, each by its hash; those that the account has already stay as they are."""
+    def _keep_attachments(self, connection: Connection[Row], files: Container[str] | None) -> None:
+        """The attached *files*, or all, each by its hash; those that the account has already stay as they are."""
         for file in self._archive.attachments():
+            if files is not None and file.sha256 not in files:
+                continue
             content = b"".join(self._archive.chunks(file.name))
             sha256 = bytes.fromhex(file.name.removeprefix(ATTACHMENTS))
             parameters = {"account": self._access.account, "sha256": sha256, "bytes": content}
@@ -766,7 +899,7 @@ def _role(control: Control, person: PersonId) -> Role:
 class _AllBut:
     """Every id but those of a set."""
 
-    def __init__(self, ids: set[str]) -> None:
+    def __init__(self, ids: Container[str]) -> None:
         self._ids = ids
 
     def __contains__(self, id_: object) -> bool:

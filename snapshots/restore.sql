@@ -76,7 +76,13 @@ WHERE account_id = %(account)s AND stream_id = %(live)s AND position <= %(head)s
 -- name: carry_entities
 INSERT INTO entities (account_id, stream_id, entity_id, version, position, deleted, kind, number, state)
 SELECT account_id, %(stream)s, entity_id, version, position, deleted, kind, number, state FROM entities
-WHERE account_id = %(account)s AND stream_id = %(live)s;
+WHERE account_id = %(account)s AND stream_id = %(live)s AND entity_id <> ALL(%(but)s::uuid[]);
+
+-- name: read_returning
+-- Entities that come back, as the account has them, and when the last event of each was. Keys: entities_pkey, events_pkey.
+SELECT e.entity_id::text, e.kind, e.state, v.at FROM entities e
+JOIN events v ON v.account_id = e.account_id AND v.stream_id = e.stream_id AND v.position = e.position
+WHERE e.account_id = %(account)s AND e.stream_id = %(live)s AND e.entity_id = ANY(%(entities)s::uuid[]);
 
 -- name: carry_segments
 INSERT INTO segments (account_id, stream_id, first_position, came_by, came_at, brought_by, source, authenticity,

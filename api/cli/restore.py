@@ -56,6 +56,24 @@ def restore(
     ] = False,
     identity: IdentityFile = None,
     passphrase: PassphraseFrom = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="Add only this kind, with what it needs; may be repeated. With --mode add."),
+    ] = None,
+    only_entity: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Add only this entity, with what it needs; bring it back if it was deleted."),
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="MOMENT", help="As the archive was at a position or time, such as 2026-01-31T09:30:00Z."),
+    ] = None,
+    left_out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="REPORT.json", help="Add only what the restore of this report (--json) left out, once mended."
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     email: As = None,
     as_json: Json = False,
@@ -66,10 +84,15 @@ def restore(
     """
     from api.bootstrap import limits
     from api.cli.session import session
+    from domain.entity import converted
+    from domain.kinds import Kind
+    from projections.moments import read_moment
     from snapshots.attribution import read_user_map
     from snapshots.report import Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions, readable
     from snapshots.restore import Choices, Refused, restore_archive
+    from snapshots.selecting import read_left_out
 
+    given = None if left_out is None else read_left_out(left_out.read_bytes())
     choices = Choices(
         mode=one_of(Mode, mode, "--mode"),
         errors=one_of(OnErrors, errors, "--errors"),
@@ -82,6 +105,10 @@ def restore(
         numbers=one_of(Numbers, numbers, "--numbers"),
         user_map=None if users is None else read_user_map(users.read_text("utf-8", "replace"), users.name),
         trust_attribution=trust_attribution,
+        only=tuple(converted(only or [], list[Kind], within="only", expected="kinds such as customer or credit_note")),
+        only_entities=tuple(only_entity or ()),
+        as_of=None if as_of is None else read_moment(as_of),
+        left_out=given,
     )
     unlock = unlock_of(identity, passphrase)
     with session(email) as who, file.open("rb") as opened:

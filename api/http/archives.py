@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 from fastapi import APIRouter
@@ -19,6 +19,7 @@ from api.http.errors import MediaTypeRefused
 from api.http.schemas import body_of
 from domain.control import ArchiveDownloaded, check_writes
 from domain.entity import FieldRefused, converted
+from domain.kinds import Kind
 from domain.parties import Value
 from projections.moments import read_moment
 from snapshots.backup import take_backup
@@ -26,6 +27,7 @@ from snapshots.encryption import Identities, Lock, Passphrase, Recipients, Unloc
 from snapshots.inspection import inspect_archive
 from snapshots.report import Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions
 from snapshots.restore import Choices, restore_archive
+from snapshots.selecting import read_left_out
 
 backups = APIRouter(prefix="/accounts/{account}/backups", tags=["backups"])
 archives = APIRouter(prefix="/accounts/{account}/archives", tags=["archives"])
@@ -66,6 +68,9 @@ class RestoreFields(UnlockFields, frozen=True, kw_only=True):
     events are which member's, by id or e-mail address; ``trust_attribution`` believes whom an archive names that no
     trusted key vouches for, and is for the account's owner. An encrypted archive is opened by its ``passphrase``, or by
     the ``identity`` (a private key) of one of its recipients.
+    Adding, it can be about ``only`` some kinds, or ``only_entities`` by id, or what the restore of a report
+    ``left_out`` (of it, the fields archive, outcome, errors, left_out and faults), each with what it needs. ``as_of``
+    a position or time of the archive's timeline.
     """
 
     mode: Mode = "overwrite"
@@ -79,6 +84,10 @@ class RestoreFields(UnlockFields, frozen=True, kw_only=True):
     numbers: Numbers = "keep-series"
     user_map: dict[str, str] | None = None
     trust_attribution: bool = False
+    only: tuple[Kind, ...] = ()
+    only_entities: tuple[str, ...] = ()
+    left_out: dict[str, Any] | None = None
+    as_of: str | None = None
 
 
 @backups.post(
@@ -193,6 +202,8 @@ def restore_backup(asking: Inside, archive: str, fields: OptionalFields) -> Resp
 def _restore(asking: Inside, file: BinaryIO, fields: OptionalFields) -> Response:
     given = converted(fields, RestoreFields)
     chosen = {name: value for name, value in msgspec.structs.asdict(given).items() if name in Choices._fields}
+    chosen["left_out"] = None if given.left_out is None else read_left_out(given.left_out)
+    chosen["as_of"] = None if given.as_of is None else read_moment(given.as_of)
     report = restore_archive(
         asking.application,
         asking.access,

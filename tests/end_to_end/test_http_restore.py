@@ -182,3 +182,57 @@ def test_subscriptions_that_moved_go_on_in_the_account_that_replaces_theirs(book
 
     assert report["subscriptions"] == "moved"
     assert other.make(f"{subscription}/invoice-period")["issue_date"] == "2025-03-01"
+
+
+def test_one_deleted_customer_comes_back_over_http(books: AccountOverHttp) -> None:
+    customer = books.customer("Gone")
+    taken = books.make("backups")
+    assert books.ask("DELETE", f"customers/{customer}").status_code == 204
+    restore = f"backups/{taken['archive']}/restore"
+
+    added = books.make(restore, {"mode": "add"})
+    returned = books.make(restore, {"mode": "add", "only_entities": [customer], "as_of": "1"})
+
+    assert (added["outcome"], [one["id"] for one in added["deleted_here"]]) == ("nothing_to_add", [customer])
+    assert [(one["id"], one["was"]) for one in returned["came_back"]] == [(customer, "deleted")]
+    assert (returned["as_of"], books.get(f"customers/{customer}").json()["version"]) == (1, 3)
+
+
+def test_what_a_selection_cannot_be_is_a_problem_that_says_so(books: AccountOverHttp) -> None:
+    restore = f"backups/{books.make('backups')['archive']}/restore"
+    unknown = "01960000-0000-7000-8000-00000000abcd"
+
+    answers = [
+        books.post(restore, {"only": ["customer"]}),
+        books.post(restore, {"mode": "add", "only": ["elephant"]}),
+        books.post(restore, {"mode": "add", "only_entities": [unknown]}),
+        books.post(restore, {"as_of": "tomorrow"}),
+        books.post(restore, {"as_of": "999"}),
+        books.post(restore, {"mode": "add", "left_out": {"archive": "x"}}),
+        books.post(restore, {"mode": "add", "left_out": {"archive": "x", "outcome": "restored", "errors": "skip"}}),
+    ]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [
+        (409, "restore.choice-unfitting"),
+        (422, "domain.field-refused"),
+        (409, "restore.not-in-archive"),
+        (422, "domain.field-refused"),
+        (422, "domain.field-refused"),
+        (422, "domain.field-refused"),
+        (409, "restore.other-report"),
+    ]
+
+
+def test_what_was_left_out_is_given_back_over_http(books: AccountOverHttp) -> None:
+    jan, piet = books.customer("Jan"), books.customer("Piet")
+    good = archive_of(books)
+    broken = Edited(good)
+    broken.change_line(TIMELINE, b'"name":"Jan"', lambda line: line.replace(b'"Jan"', b'""'))
+    other = books.visitor.open_account("Other")
+    meant = {"mode": "add", "from_other_account": True}
+
+    skipped = other.make(f"{sent(other, broken.zipped().read())}/restore", {**meant, "errors": "skip"})
+    given = other.make(f"{sent(other, good)}/restore", {**meant, "left_out": skipped})
+
+    assert (skipped["left_out"], [one["id"] for one in skipped["entities"]]) == ([jan], [piet])
+    assert [one["id"] for one in given["entities"] if one["change"] == "created"] == [jan]
