@@ -20,10 +20,11 @@ from domain.accounts import Access, require_administrator
 from domain.application import Actor, Application
 from domain.control import AccountClosed, ActivationFailed, NumbersGiven, StreamActivated
 from domain.errors import CounterfoilError, RestoreError
-from domain.ids import AccountId
+from domain.ids import AccountId, PersonId
 from domain.parties import Value
 from domain.store.database import APP, Database, DatabaseUnavailable, Row
 from domain.store.statements import statements
+from domain.store.streams import AccountUnknown
 from snapshots.meanwhile import read_changed, with_both_sides
 from snapshots.report import OnMeanwhile
 from snapshots.restore import require_owner
@@ -146,6 +147,7 @@ def _activate(
     account = access.account
     with application.database.transaction(account, snapshot=True) as connection:
         live = read_live(connection, account)
+        _check_member(access, actor, live, choices)
         kept = find_retired(connection, account, stream)
         found = differ(connection, account, live, stream, at=application.clock())
     report = ActivationReport(
@@ -186,6 +188,17 @@ def _activate(
     except CountDiffers as wrong:
         raise StreamDamaged(stream, wrong.what, wrong.found, wrong.expected) from wrong
     return _replace(report, outcome="activated", retired_stream=live.stream)
+
+
+def _check_member(access: Access, actor: Actor, live: Live, choices: ActivationChoices) -> None:
+    """That who acts still is who they were when their access was looked up; from here on the swap sees to it."""
+    member = live.control.member(PersonId(actor.name.removeprefix("person:")))
+    if member is None:
+        raise AccountUnknown(access.slug)
+    now = access._replace(role=member.role)
+    require_administrator(now, "making a stream live again")
+    if choices.change_closed_periods:
+        require_owner(now, "changing closed periods")
 
 
 def _refuse_if_closed(report: ActivationReport, choices: ActivationChoices) -> None:

@@ -452,3 +452,17 @@ def test_what_is_written_while_streams_are_compared_can_be_discarded_and_is_coun
     assert shown.totals_stream == difference.totals_live
     assert number(books, books.issued(customer)) == "00003"
     assert is_sound(books)
+
+
+def test_whoever_lost_their_role_since_it_was_looked_up_brings_nothing_back(books: Books, tmp_path: Path) -> None:
+    books.restore(books.backup(tmp_path))
+    owner = books.actor
+    administrator(books)
+    person = books.person
+    demoted = c.AccessChanged(person=person, role=c.Role.EDITOR)
+    books.application.record_control(books.access.account, owner, demoted)
+
+    with pytest.raises(RoleLacking):
+        undo(books, 1)
+
+    assert statuses(books) == {1: "retired", 2: "live"}
