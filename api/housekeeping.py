@@ -23,6 +23,7 @@ from domain.ids import AccountId
 from domain.parties import Value
 from snapshots.backup import Backup, take_backup
 from snapshots.building import accounts_left_behind, sweep_abandoned
+from snapshots.cloning import sweep_never_opened
 from snapshots.partial_files import sweep_partials
 from snapshots.purging import Archiver, PurgeReport, Quota, purge_due
 
@@ -76,6 +77,7 @@ def clean_up(installation: Installation) -> CleanupReport:
     settings, database, application = installation
     swept, purged, failures = [], [], []
     archive = archiver(application, settings, _ACTOR)
+    swept += [Swept(account=account, streams=(1,)) for account in sweep_never_opened(database)]
     for account in accounts_left_behind(database):
         try:
             access = service_access(database, account)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.postgres import embedded_server
-from bench import backup, commands, memory, replay, restore
+from bench import backup, clone, commands, memory, replay, restore
 from bench.account import Large, large_account
 from bench.server import Place
 
@@ -21,6 +21,7 @@ ON_THE_LARGE_ACCOUNT: dict[str, Callable[[Place, Large], dict[str, float]]] = {
     "replay": replay.measure,
     "backup": backup.measure,
     "restore": restore.measure,
+    "clone": clone.measure,
 }
 ALONE: dict[str, Callable[[Place], dict[str, float]]] = {"commands": commands.measure, "memory": memory.measure}
 MEASUREMENTS = [*ALONE, *ON_THE_LARGE_ACCOUNT]
@@ -29,6 +30,7 @@ GOALS = {
     "backup_vs_pg_dump": ("<", 0.5),
     "archive_size_vs_dump": ("<", 1.0),
     "restore_vs_pg_restore": ("<", 1.5),
+    "clone_vs_dump_restore": ("<", 0.8),
     "backup_peak_rss_mb": ("<", 200.0),
     "restore_peak_rss_mb": ("<", 200.0),
     "replay_vs_stock": (">", 10.0),

@@ -8,9 +8,9 @@ paused until somebody resumes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -646,8 +646,9 @@ class _Copying:
         sent = 0
         for after in range(0, head, _EVENTS_A_PIECE):
             last = min(after + _EVENTS_A_PIECE, head)
-            rows = _rows_out(connection, SQL["read_events"], {**self._key, "after": after, "last": last})
-            sent += fresh.copied(SQL["write_events"], rows)
+            parameters = {**self._key, "after": after, "last": last}
+            with closing(_rows_out(connection, SQL["read_events"], parameters)) as rows:
+                sent += fresh.copied(SQL["write_events"], rows)
             self._progress("timeline", sent, head)
         return sent
 
@@ -659,7 +660,8 @@ class _Copying:
             StreamBuilder(session, self._account, self._stream) as fresh,
         ):
             parameters = {**self._key, "head": source.head, "but": Kind.SUBSCRIPTION.value}
-            sent = fresh.copied(SQL["write_entities"], _rows_out(connection, SQL["read_entities"], parameters))
+            with closing(_rows_out(connection, SQL["read_entities"], parameters)) as rows:
+                sent = fresh.copied(SQL["write_entities"], rows)
             if source.is_past:
                 for kind in Kind:
                     if kind is not Kind.SUBSCRIPTION:
@@ -670,7 +672,10 @@ class _Copying:
             return sent + fresh.sent_entities
 
 
-def _rows_out(connection: Connection[Row], statement: bytes, parameters: dict[str, Any]) -> Iterator[bytes]:
+def _rows_out(
+    connection: Connection[Row], statement: bytes, parameters: dict[str, Any]
+) -> Generator[bytes, None, None]:
+    """The rows of a COPY, some together. To be closed: one that stops half way holds its connection until then."""
     with connection.cursor().copy(statement, parameters) as copy:
         for block in _blocks(copy):
             yield b"".join(block)

@@ -49,8 +49,11 @@ DELETE FROM series WHERE account_id = %(account)s AND stream_id = %(stream)s;
 DELETE FROM attributions WHERE account_id = %(account)s AND stream_id = %(stream)s;
 
 -- name: list_left_behind
--- Accounts with streams that are not live, for the purging role, which sees which those are. Reads streams once.
-SELECT DISTINCT account_id::text FROM streams WHERE status <> 'live' ORDER BY 1;
+-- Accounts with streams that are not live, for the purging role, which sees which those are; but for those that a clone
+-- is making, or left. Reads streams once.
+SELECT DISTINCT account_id::text FROM streams
+WHERE status <> 'live' AND account_id NOT IN (SELECT account_id FROM accounts WHERE control_position = 0)
+ORDER BY 1;
 
 -- name: mark_purged
 UPDATE streams SET status = 'purged' WHERE account_id = %(account)s AND stream_id = %(stream)s AND status = 'retired';
