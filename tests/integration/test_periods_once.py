@@ -11,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import commands
+from domain.accounts import Access
 from domain.entity import NotPossible
 from domain.errors import DomainError
 from domain.ids import EntityId
 from domain.kinds import Kind
-from domain.store.database import PURGER, set_account
 from domain.subscriptions import PeriodLeftOut, Subscription
-from snapshots.invoiced import invoiced_only_in
+from snapshots import purging
+from snapshots.backup import Backup, take_backup
+from snapshots.undo import activate
 from tests.fixtures.accounts import OpenAccount
+from tests.fixtures.archives import SIGNER
 from tests.integration.restoring import LINE, Books, is_sound
 
 
@@ -140,7 +143,7 @@ def test_what_only_a_purged_stream_invoiced_is_left_out_too(books: Books, tmp_pa
     retired = books.restore(archive).retired_stream
     assert retired is not None
 
-    purge(books, retired)
+    purge(books, retired, tmp_path)
 
     state = resumed(books, subscription)
     assert state.left_out == (
@@ -154,23 +157,17 @@ def test_what_only_a_purged_stream_invoiced_is_left_out_too(books: Books, tmp_pa
     )
 
 
-def purge(books: Books, stream: int) -> None:
-    """Delete a retired stream's rows, once its invoiced periods are kept."""
-    account, database = books.access.account, books.application.database
-    with database.transaction(account) as connection:
-        kept = list(invoiced_only_in(connection, account, stream))
-    if kept:
-        books.application.record_control(account, books.actor, *kept)
-    with database.transaction(account) as connection:
-        connection.execute("UPDATE streams SET status = 'purged' WHERE stream_id = %s", (stream,))
-    with database.session(PURGER) as session, session.transaction():
-        set_account(session, account)
-        for table in ("events", "entities"):
-            session.execute(f"DELETE FROM {table} WHERE account_id = %s AND stream_id = %s".encode(), (account, stream))
+def purge(books: Books, stream: int, folder: Path) -> None:
+    """Purge a retired stream, archived before where that is due."""
+
+    def archive(access: Access, of: int) -> Backup:
+        return take_backup(books.application, access, books.actor, folder / f"{of}.zip", SIGNER, stream=of)
+
+    purging.purge(books.application, books.access, books.actor, stream, archive)
 
 
 Step = tuple[str, int]
-VERBS = ["bill", "bill", "bill", "back up", "restore", "resume", "resume at", "change", "purge", "wait"]
+VERBS = ["bill", "bill", "bill", "back up", "restore", "resume", "resume at", "change", "purge", "undo"]
 # From here on something was invoiced that only a retired stream knows of.
 BEGINNING: list[Step] = [("bill", 40), ("bill", 0), ("restore", 0)]
 STEPS = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, 40)), min_size=4, max_size=25)
@@ -195,9 +192,12 @@ def test_no_history_of_bills_and_restores_invoices_a_day_twice(
             archives.append(books.backup(folder))
         elif verb == "restore":
             books.restore(archives[number % len(archives)], subscriptions="moved" if number % 3 == 0 else "hold")
-        elif verb == "purge":
-            for stream in retired_streams(books):
-                purge(books, stream)
+        elif verb in ("purge", "undo"):
+            for stream in retired_streams(books)[-1:]:
+                if verb == "purge":
+                    purge(books, stream, folder)
+                else:
+                    activate(books.application, books.access, books.actor, stream)
         else:
             try_(books, subscription, verb, date(2025, 1, 1) + timedelta(days=number * 7), bills)
 

@@ -433,3 +433,24 @@ def test_a_report_of_another_archive_or_of_another_outcome_is_refused(
     for given in ({**as_json(report), "errors": "abort"}, {**as_json(report), "outcome": "refused"}, {}, "report"):
         with pytest.raises(FieldRefused, match="left_out"):
             read_left_out(given)
+
+
+def test_an_archive_that_was_mended_in_its_lines_gives_back_what_was_left_out(
+    books: Books, other: Books, tmp_path: Path
+) -> None:
+    jan = books.customer("Jan")
+    books.customer("Piet")
+    invoice = books.issued(jan)
+    signed = Edited(books.backup(tmp_path))
+    good = dict(signed.files)
+    signed.files["timeline.jsonl"] = good["timeline.jsonl"].replace(b'"Jan"', b'""', 1)
+    skipped = other.restore(signed.zipped(), errors="skip", accept_edits=True)
+    signed.files["timeline.jsonl"] = good["timeline.jsonl"].replace(b'"Jan"', b'"Jan Mended"', 1)
+    signed.files["customers.jsonl"] = good["customers.jsonl"].replace(b'"Jan"', b'"Jan Mended"', 1)
+
+    report = other.restore(signed.zipped(), mode="add", left_out=read_left_out(as_json(skipped)), accept_edits=True)
+
+    assert (skipped.authenticity.verdict, report.authenticity.verdict) == ("edited", "edited")
+    assert brought(report) == {jan, invoice}
+    assert other.state(Kind.CUSTOMER, jan).party.name == "Jan Mended"
+    assert is_sound(other)
