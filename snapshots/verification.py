@@ -19,6 +19,7 @@ from projections.verification import Finding, Head, Scan, Verification, check_fi
 from snapshots.archive import Archive, open_archive
 from snapshots.authenticity import Authenticity
 from snapshots.container import Limits
+from snapshots.encryption import Unlock
 from snapshots.errors import FileDiffers
 from snapshots.manifest import TIMELINE
 from snapshots.signing import NO_KEYS, KeyRing
@@ -81,14 +82,16 @@ def verify_timeline(
     log_only: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     keys: KeyRing = NO_KEYS,
+    unlock: Unlock | None = None,
 ) -> Verified:
     """Recompute a stream's log (the live one's unless named) and compare it with all that was stated of it.
 
     The snapshots of the live stream are derived from the events anew and compared, and attached files hashed, unless
-    *log_only*. Changes nothing. Raises AccountUnknown, StreamUnknown; ArchiveError leaves for an archive that is not
-    what it claims to be, or was edited since one of *keys* signed it: it proves nothing.
+    *log_only*. Changes nothing; *unlock* opens archives that are encrypted. Raises AccountUnknown, StreamUnknown;
+    ArchiveError leaves for an archive that is not what it claims to be, or was edited since one of *keys* signed it: it
+    proves nothing.
     """
-    opened = [(given.name, open_archive(given.file, limits, keys)) for given in against]
+    opened = [(given.name, open_archive(given.file, limits, keys, unlock=unlock)) for given in against]
     sizes = [archive.manifest.tree_head.size for _, archive in opened]
     scanned = scan(database, account, stream=stream, sizes=sizes)
     compared, heads, findings = [], [], []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.cli.groups import WithDefault
+from api.cli.locks import IdentityFile, PassphraseFrom, unlock_of
 from api.cli.output import Account, As, Json, clean_line, show
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ def verify(
     ] = None,
     stream: Stream = None,
     log_only: Annotated[bool, typer.Option("--log-only", help="Do not derive the snapshots anew.")] = False,
+    identity: IdentityFile = None,
+    passphrase: PassphraseFrom = None,
     email: As = None,
     as_json: Json = False,
 ) -> None:
@@ -120,6 +123,7 @@ def verify(
     from api.cli.session import session
     from snapshots.verification import Given, verify_timeline
 
+    unlock = unlock_of(identity, passphrase)
     with ExitStack() as files, session(email) as who:
         access = who.access(account)
         found = verify_timeline(
@@ -130,6 +134,7 @@ def verify(
             log_only=log_only,
             limits=limits(who.installation.settings),
             keys=who.installation.keys.ring(),
+            unlock=unlock,
         )
     show(_verified(found), found, as_json=as_json)
     if not found.is_sound:

@@ -16,6 +16,7 @@ from api.http import files, replies
 from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_type
 from api.http.caller import Inside
 from api.http.errors import MediaTypeRefused
+from api.http.locks import UnlockFields, unlock_of
 from api.http.schemas import body_of
 from domain.control import ArchiveDownloaded, check_writes
 from domain.entity import FieldRefused, converted
@@ -23,7 +24,7 @@ from domain.kinds import Kind
 from domain.parties import Value
 from projections.moments import read_moment
 from snapshots.backup import take_backup
-from snapshots.encryption import Identities, Lock, Passphrase, Recipients, Unlock
+from snapshots.encryption import Lock, Passphrase, Recipients
 from snapshots.inspection import inspect_archive
 from snapshots.report import Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions
 from snapshots.restore import Choices, restore_archive
@@ -48,13 +49,6 @@ class BackupFields(Value, frozen=True, kw_only=True):
     as_of: str | None = None
     encrypt_to: Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)] | None = None
     passphrase: str | None = None
-
-
-class UnlockFields(Value, frozen=True, kw_only=True):
-    """What opens an encrypted archive: its *passphrase*, or the *identity* (a private key) of one of its recipients."""
-
-    passphrase: str | None = None
-    identity: str | None = None
 
 
 class RestoreFields(UnlockFields, frozen=True, kw_only=True):
@@ -177,7 +171,7 @@ def inspection_unlocked(asking: Inside, archive: str, fields: OptionalFields) ->
 def _inspect(asking: Inside, archive: str, given: UnlockFields) -> Response:
     with files.upload_path(asking.settings, asking.access.account, archive).open("rb") as file:
         ring = keys(asking.settings).ring()
-        return replies.json(inspect_archive(file, limits(asking.settings), ring, unlock=_unlock(given)))
+        return replies.json(inspect_archive(file, limits(asking.settings), ring, unlock=unlock_of(given)))
 
 
 @archives.post(
@@ -212,7 +206,7 @@ def _restore(asking: Inside, file: BinaryIO, fields: OptionalFields) -> Response
         choices=Choices(**chosen),
         limits=limits(asking.settings),
         keys=keys(asking.settings).ring(),
-        unlock=_unlock(given),
+        unlock=unlock_of(given),
     )
     return replies.json(report)
 
@@ -222,12 +216,4 @@ def _lock(given: BackupFields) -> Lock | None:
         raise FieldRefused("passphrase", "it beside encrypt_to", "one of the two")
     if given.encrypt_to is not None:
         return Recipients(given.encrypt_to)
-    return None if given.passphrase is None else Passphrase(given.passphrase)
-
-
-def _unlock(given: UnlockFields) -> Unlock | None:
-    if given.identity is not None and given.passphrase is not None:
-        raise FieldRefused("passphrase", "it beside identity", "one of the two")
-    if given.identity is not None:
-        return Identities([("identity", given.identity)])
     return None if given.passphrase is None else Passphrase(given.passphrase)

@@ -17,11 +17,11 @@ from api.http.actions import NoFields
 from api.http.bodies import OptionalFields
 from api.http.caller import Inside
 from api.http.errors import FileUnknown, RequestInvalid
+from api.http.locks import UnlockFields, unlock_of
 from api.http.schemas import body_of
 from domain.accounts import require_administrator
 from domain.entity import converted
 from domain.ids import EntityId, PersonId
-from domain.parties import Value
 from projections.listing import count_kinds
 from projections.rebuild import rebuild
 from projections.timeline import MOST_ENTRIES, Filter, read_timeline
@@ -75,10 +75,11 @@ def _time(name: str, text: str | None) -> datetime | None:
     return found
 
 
-class VerificationFields(Value, frozen=True, kw_only=True):
+class VerificationFields(UnlockFields, frozen=True, kw_only=True):
     """What to verify: a *stream*, live or retired (the live one), without its snapshots where ``log_only`` is true.
 
     ``against`` are archives to compare with: backups of the account, or what was sent for it, by their ids.
+    Encrypted ones are opened by a ``passphrase``, or by an ``identity`` (a private key) of one of their recipients.
     """
 
     stream: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
@@ -104,6 +105,7 @@ def verification(asking: Inside, fields: OptionalFields) -> Response:
             log_only=wanted.log_only,
             limits=limits(asking.settings),
             keys=keys(asking.settings).ring(),
+            unlock=unlock_of(wanted),
         )
     return replies.json(found)
 

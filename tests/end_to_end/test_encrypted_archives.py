@@ -71,6 +71,7 @@ def test_a_backup_is_encrypted_inspected_and_restored(
     assert ask("inspect", "acme.zip.age", status=1)["code"] == "archive.locked"
     assert ask("inspect", "acme.zip.age", *unlock)["authenticity"]["verdict"] == "authentic"
     assert ask("restore", "acme.zip.age", "--into", "acme-bv", "--yes", status=1)["code"] == "archive.locked"
+    assert ask("timeline", "verify", "acme-bv", "--against", "acme.zip.age", *unlock)["is_sound"]
     report = ask("restore", "acme.zip.age", "--into", "acme-bv", "--yes", *unlock)
     assert report["outcome"] == "restored"
 
@@ -180,6 +181,8 @@ def test_the_api_encrypts_inspects_and_restores(
     assert books.make(f"{path}/inspection", unlock)["counts"]["customer"] == 1
     assert books.post(f"{path}/restore", wrong).status_code == 422
     assert books.make(f"{path}/restore", {**unlock, "dry_run": True})["outcome"] == "would_restore"
+    verified = books.make("timeline/verification", {**unlock, "against": [taken["archive"]]})
+    assert verified["is_sound"]
     assert books.make(f"backups/{taken['archive']}/restore", unlock)["outcome"] == "restored"
 
 

@@ -13,6 +13,7 @@ from snapshots.container import Limits
 from snapshots.errors import ArchiveEdited, FileDiffers
 from snapshots.inspection import inspect_archive, readable
 from snapshots.manifest import SIGNATURE, TIMELINE
+from snapshots.report import readable as restore_text
 from snapshots.signing import KeyRing, Signer
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, SIGNER, Edited
@@ -182,3 +183,24 @@ def test_m03_a_key_in_the_archive_is_not_believed(books: Books, archive: Edited)
     with pytest.raises(ArchiveError) as refused:
         books.restore(archive.as_signed())
     assert refused.value.code == "archive.manifest"
+
+
+def test_m06_an_older_authentic_archive_says_how_old_it_is_and_what_would_be_lost(
+    books: Books, archive: Edited
+) -> None:
+    since = books.issued(books.customer("Piet"))
+    live = books.rows()
+
+    report = books.restore(archive.as_signed(), dry_run=True)
+
+    assert report.authenticity.verdict == "authentic"
+    assert report.taken_at == json.loads(archive.raw_manifest)["taken_at"].replace("Z", "+00:00")
+    assert [one.id for one in report.lost_documents] == [since]
+    assert "LOST: 1 issued documents" in restore_text(report)
+    assert books.rows() == live
+    restored = books.restore(archive.as_signed())
+    with books.application.database.transaction(books.access.account) as connection:
+        kept = connection.execute(
+            "SELECT status, head_position FROM streams WHERE stream_id = %s", [restored.retired_stream]
+        ).fetchone()
+    assert kept == ("retired", report.events + 3), "all that would be lost is kept in the replaced stream"
