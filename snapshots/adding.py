@@ -1,12 +1,15 @@
 """What ``add`` does about things that account and archive both have under different ids.
 
 Ledger accounts and items with the same number, and layouts with the same name, are the same thing: the added one is
-merged into the account's own, by an event of the restoring person. A customer's number that is taken is left off; a
-layout is no default beside the account's default. A document number is never changed: that is a clash.
+merged into the account's own, by an event of the restoring person. Customers with the same VAT number are likely
+doubles, and are merged too where that was chosen and only one customer of the account has it. A customer's number that
+is taken is left off; a layout is no default beside the account's default. A document number is never changed: that is
+a clash.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -31,12 +34,13 @@ from snapshots.checking import Checked, add_totals
 from snapshots.examination import ENVELOPE, Clash
 from snapshots.faults import Fault
 from snapshots.manifest import SNAPSHOT_FILES
-from snapshots.report import Matched
+from snapshots.report import Doubles, Matched
 
 CLASH = "restore.numbers-clash"
 Plan = Callable[[Any], Value]
 
 _DEFAULT = "default layout for "
+_SAME_VAT = "customer with VAT number "
 _SAME = {"item number": Kind.ITEM, "ledger_account number": Kind.LEDGER_ACCOUNT, "layout named": Kind.LAYOUT}
 _encode = msgspec.json.Encoder().encode
 
@@ -62,16 +66,19 @@ def number_clashes(clashes: list[Clash]) -> list[Fault]:
     return faults
 
 
-def adjustments(clashes: list[Clash], added: set[str]) -> Adjustments:
+def adjustments(clashes: list[Clash], added: set[str], doubles: Doubles) -> Adjustments:
     """What is done about the clashes of entities that are *added*."""
     made = Adjustments({}, [], [])
     merged: set[str] = set()
+    owners = Counter((key, id_) for key, id_, _ in clashes)
     for key, id_, own in clashes:
         kind = _same_kind(key)
+        if doubles == "merge-customers" and key.startswith(_SAME_VAT) and owners[key, id_] == 1:
+            kind = Kind.CUSTOMER
         if kind is not None and id_ in added and id_ not in merged:
             merged.add(id_)
             made.events[id_] = [partial(_merged, EntityId(own))]
-            made.matched.append(Matched(kind=kind.value, id=id_, key=key, into=own))
+            made.matched.append(Matched(kind=kind.value, id=id_, key=key, into=own, done="merged"))
     taken: dict[str, set[str]] = {}
     for key, id_, own in clashes:
         if id_ not in added or id_ in merged:
@@ -81,11 +88,11 @@ def adjustments(clashes: list[Clash], added: set[str]) -> Adjustments:
                 taken[id_] = set()
                 made.events[id_] = [partial(_without_defaults, taken[id_])]
             taken[id_].add(key.removeprefix(_DEFAULT).partition("/")[0])
-            made.matched.append(Matched(kind="layout", id=id_, key=key, into=own))
+            made.matched.append(Matched(kind="layout", id=id_, key=key, into=own, done="no_default"))
         elif key.startswith("customer number "):
             made.events[id_] = [_without_number]
-            made.matched.append(Matched(kind="customer", id=id_, key=key, into=own))
-        elif key.startswith("customer with "):
+            made.matched.append(Matched(kind="customer", id=id_, key=key, into=own, done="number_left_off"))
+        elif key.startswith(_SAME_VAT):
             made.doubles.append(Matched(kind="customer", id=id_, key=key, into=own))
     return made
 

@@ -691,7 +691,8 @@ def match_keys(kind: Kind, state: Any) -> list[str]:
     if isinstance(state, Layout):
         return [f"{kind.value} named {state.name!r}"]
     if kind is Kind.CUSTOMER and state.party.vat_identifier:
-        return [f"{kind.value} with VAT number {state.party.vat_identifier!r}"]
+        written = "".join(filter(str.isalnum, state.party.vat_identifier)).upper()
+        return [f"{kind.value} with VAT number {written!r}"]
     return []
 
 

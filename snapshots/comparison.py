@@ -18,8 +18,9 @@ from msgspec import Struct
 from psycopg import Connection
 
 from domain.control import Control
-from domain.custom_fields import CustomField
+from domain.custom_fields import CustomField, check_definition
 from domain.decimals import ZERO
+from domain.entity import FieldRefused
 from domain.ids import AccountId
 from domain.kinds import Kind
 from domain.numbering import Series, series
@@ -36,6 +37,7 @@ from snapshots.checking import (
     partition_of,
     unique_keys,
 )
+from snapshots.errors import ManifestRefused
 from snapshots.examination import Across
 from snapshots.manifest import Meaning
 from snapshots.meanwhile import Changed
@@ -44,6 +46,7 @@ from snapshots.report import (
     MOST_LISTED,
     CameBack,
     Change,
+    FieldConflict,
     FieldUndefined,
     Held,
     InClosedPeriod,
@@ -205,7 +208,7 @@ def _exchange(mine: Listed[Any], ids: set[str], before: Listed[Any], now: Listed
 class Comparison:
     """Adds up what becomes of each entity. ``look`` is handed to an examiner, and called once a partition."""
 
-    def __init__(self, target: Compared, *, adding: bool, today: date) -> None:
+    def __init__(self, target: Compared, *, adding: bool, today: date, defining: Iterable[CustomField] = ()) -> None:
         self.bringing: set[str] = set()  # what is added, or comes back
         self.candidates: dict[str, tuple[EntityFact, EntityFact]] = {}
         self.came_back: list[CameBack] = []
@@ -219,7 +222,7 @@ class Comparison:
         self._adding = adding
         self._today = today.isoformat()
         self._closed_until = target.control.settings.closed_until
-        self._defined = set(target.control.defined_fields())
+        self._defined = {*target.control.defined_fields(), *((field.kind, field.key) for field in defining)}
         self._undefined: dict[tuple[str, str], int] = {}
         self._series: dict[tuple[Kind, str], Series] = {}
         self._highest: dict[tuple[str, str], int] = {}  # of each series, in the archive
@@ -490,6 +493,36 @@ class Comparison:
             ordinals = sorted(ordinal for ordinal in gap.ordinals if ordinal > archived)
             if ordinals:
                 yield kind, gap.series, ordinals, archived, given.get(f"{kind}/{key}", 0)
+
+
+def fields_to_define(manifest: Manifest, control: Control) -> list[CustomField]:
+    """The archive's definitions that the account lacks. Raises ManifestRefused for one that no account could have."""
+    ours = control.defined_fields()
+    fresh: dict[tuple[str, str], CustomField] = {}
+    for at, field in enumerate(manifest.custom_fields):
+        if (field.kind, field.key) in fresh:
+            raise ManifestRefused(f"custom_fields[{at}]", f"{field.kind}.{field.key} again", "each field once")
+        try:
+            check_definition(field)
+        except FieldRefused as wrong:
+            raise ManifestRefused(f"custom_fields[{at}].{wrong.field}", wrong.found, wrong.expected) from None
+        if (field.kind, field.key) not in ours:
+            fresh[field.kind, field.key] = field
+    return list(fresh.values())
+
+
+def conflicting_fields(manifest: Manifest, control: Control) -> tuple[FieldConflict, ...]:
+    """The custom fields whose values are of another sort in the account than in the archive."""
+    ours = control.defined_fields()
+    return tuple(
+        FieldConflict(kind=field.kind, key=field.key, label=field.label, archive=_sort(field), account=_sort(known))
+        for field in manifest.custom_fields
+        if (known := ours.get((field.kind, field.key))) is not None and _sort(known) != _sort(field)
+    )
+
+
+def _sort(field: CustomField) -> str:
+    return f"{field.type} of {', '.join(field.choices)}" if field.choices else field.type
 
 
 def _due(document: DocumentFact) -> Decimal | None:

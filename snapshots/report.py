@@ -22,6 +22,8 @@ OnErrors = Literal["abort", "skip"]
 Subscriptions = Literal["hold", "moved"]
 OnMeanwhile = Literal["refuse", "discard"]
 Numbers = Literal["keep-series", "reuse-numbers"]
+CustomFields = Literal["report", "define"]
+Doubles = Literal["match", "merge-customers"]
 Change = Literal["created", "replaced", "removed", "unchanged"]
 CHANGES: tuple[Change, ...] = ("created", "replaced", "removed", "unchanged")
 
@@ -141,12 +143,36 @@ class LeftDeleted(Value, frozen=True, kw_only=True):
 
 
 class Matched(Value, frozen=True, kw_only=True):
-    """An added entity that stands for one that the account has: merged into it, or no default beside its default."""
+    """An added entity that has what one of the account has, by which they are taken for the same, and what was done.
+
+    ``merged`` into the account's own, its ``number_left_off``, ``no_default`` beside the account's default; nothing
+    with a likely double.
+    """
 
     kind: str
     id: str
     key: str
     into: str
+    done: Literal["merged", "number_left_off", "no_default"] | None = None
+
+
+class FieldDefined(Value, frozen=True, kw_only=True):
+    """A custom field of the archive that the restore defines in the account."""
+
+    kind: str
+    key: str
+    label: str
+    type: str
+
+
+class FieldConflict(Value, frozen=True, kw_only=True):
+    """A custom field that account and archive define for values of another sort; the account's definition stays."""
+
+    kind: str
+    key: str
+    label: str
+    archive: str
+    account: str
 
 
 class NumbersKept(Value, frozen=True, kw_only=True):
@@ -198,6 +224,8 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     errors: OnErrors
     meanwhile: OnMeanwhile = "refuse"
     numbers: Numbers = "keep-series"
+    custom_fields: CustomFields = "report"
+    doubles: Doubles = "match"
     authenticity: Authenticity
     live_stream: int | None = None
     retired_stream: int | None = None
@@ -214,6 +242,8 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     in_closed_periods_count: int = 0
     people: tuple[PersonLinked, ...] = ()
     undefined_fields: tuple[FieldUndefined, ...] = ()
+    defined_fields: tuple[FieldDefined, ...] = ()
+    conflicting_fields: tuple[FieldConflict, ...] = ()
     settings: tuple[SettingDiffers, ...] = ()
     subscriptions: Subscriptions = "hold"
     held: tuple[Held, ...] = ()
@@ -243,6 +273,11 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     differences: tuple[Difference, ...] = ()
 
 
+_DONE = {
+    "merged": "the added one is merged into the account's own",
+    "number_left_off": "the account's customer keeps it, the added one has none",
+    "no_default": "the account's default stays, the added one is none",
+}
 _OUTCOMES = {
     "restored": "Restored",
     "would_restore": "Would restore (rehearsal: nothing was changed)",
@@ -400,14 +435,22 @@ def _meaning(report: RestoreReport) -> list[str]:
         f"Custom field {one.kind}.{one.key} is not defined here: {one.values:,} values kept, not shown."
         for one in report.undefined_fields
     ]
+    defined = "is defined now" if report.outcome == "restored" else "would be defined"
+    lines += [f"Custom field {one.kind}.{one.key} ({one.type}) {defined}." for one in report.defined_fields]
+    lines += [
+        f"Custom field {one.kind}.{one.key} is another here and stays so: archive {one.archive}, account {one.account}."
+        for one in report.conflicting_fields
+    ]
     if report.held:
         moved = report.subscriptions == "moved"
         what = "go on by themselves, since the account replaces theirs" if moved else "are held until resumed"
         lines.append(f"{len(report.held):,} subscriptions {what}: their next date has passed.")
         lines += [f"  {one.id}, next date {one.next_date}" for one in report.held[:20]]
         lines += _more(len(report.held), 20)
-    lines += [f"Matched: {one.kind} {one.key} stands for the account's own." for one in report.matched[:20]]
+    lines += [f"Matched: {one.key}: {_DONE[one.done]}." for one in report.matched[:20] if one.done]
+    lines += _more(len(report.matched), 20)
     lines += [f"Likely the same customer twice: {one.key}." for one in report.likely_doubles[:20]]
+    lines += _more(len(report.likely_doubles), 20)
     return lines
 
 

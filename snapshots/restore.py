@@ -24,6 +24,7 @@ from domain.control import (
     AccountClosed,
     AttributionTrusted,
     Control,
+    CustomFieldDefined,
     NumbersGiven,
     NumbersReused,
     PersonLinked,
@@ -32,6 +33,7 @@ from domain.control import (
     RestoreFinished,
     Role,
 )
+from domain.custom_fields import CustomField
 from domain.errors import ArchiveError, CounterfoilError, DomainError, RestoreError
 from domain.events import written_time
 from domain.ids import PersonId
@@ -48,7 +50,7 @@ from snapshots.archive import Archive, open_archive
 from snapshots.attribution import Attributing, Attribution
 from snapshots.building import StreamBuilder, begin_stream, builder, sweep_abandoned
 from snapshots.checking import Checked, Correcting, add_totals
-from snapshots.comparison import Comparison, Target, settings_that_differ
+from snapshots.comparison import Comparison, Target, conflicting_fields, fields_to_define, settings_that_differ
 from snapshots.container import Limits
 from snapshots.copying import RowRefused
 from snapshots.encryption import Unlock
@@ -57,7 +59,18 @@ from snapshots.faults import Fault, Faults
 from snapshots.manifest import ATTACHMENTS, SNAPSHOT_FILES, Manifest
 from snapshots.meanwhile import Changed, read_changed, with_both_sides
 from snapshots.progress import Progress, no_progress
-from snapshots.report import MOST_LISTED, Mode, Numbers, OnErrors, OnMeanwhile, RestoreReport, Subscriptions
+from snapshots.report import (
+    MOST_LISTED,
+    CustomFields,
+    Doubles,
+    FieldDefined,
+    Mode,
+    Numbers,
+    OnErrors,
+    OnMeanwhile,
+    RestoreReport,
+    Subscriptions,
+)
 from snapshots.selecting import (
     Chosen,
     LeftOut,
@@ -146,7 +159,8 @@ class Choices(NamedTuple):
     those whose next date has passed.
     ``accept_edits``: files of it that are not those that were signed or listed are taken for what they are.
     ``meanwhile`` and ``numbers`` are for overwriting: what becomes of changes made meanwhile, and of the numbers that
-    are lost.
+    are lost. ``custom_fields``: ``define`` adds the archive's definitions to the account's settings. ``doubles`` is for
+    adding: ``merge-customers`` merges those of one VAT number too.
     ``only`` kinds, ``only_entities`` and what an earlier restore ``left_out`` are for adding: the archive's other
     entities stay out, but for what these need; entities that are named come back when they were deleted or changed.
     ``as_of`` a position or time of the archive's timeline: its lines up to there, and the entities as they were then.
@@ -167,11 +181,13 @@ class Choices(NamedTuple):
     only_entities: tuple[str, ...] = ()
     left_out: LeftOut | None = None
     as_of: Position | datetime | None = None
+    custom_fields: CustomFields = "report"
+    doubles: Doubles = "match"
 
 
 _ONLY_FOR: dict[Mode, tuple[str, ...]] = {
     "overwrite": ("meanwhile", "numbers"),
-    "add": ("only", "only_entities", "left_out"),
+    "add": ("only", "only_entities", "left_out", "doubles"),
 }
 
 
@@ -372,13 +388,13 @@ class _Restore:
             return self._build_over(leave_out, live, target)
         except (RowRefused, psycopg.DataError, psycopg.IntegrityError):
             # The server refuses some faulty lines before their check comes round; the check says what is wrong.
-            comparison = Comparison(target, adding=False, today=self._today(live))
+            comparison = self._comparison(target, live)
             found = self._examine(leave_out=leave_out, look=comparison.look, digested=target.count > 0)
             self._judge(leave_out, live, target, comparison, found)
             raise
 
     def _build_over(self, leave_out: frozenset[str] | None, live: Live, target: Target) -> RestoreReport:
-        comparison = Comparison(target, adding=False, today=self._today(live))
+        comparison = self._comparison(target, live)
         with self._fresh_stream() as fresh:
             found = self._examine(
                 leave_out=leave_out, sink=fresh, fresh=fresh, look=comparison.look, digested=target.count > 0
@@ -423,7 +439,7 @@ class _Restore:
                 self._refuse_if_faulty(self._report(live, target, comparison, found, result=target.totals), found)
             comparison, found, kept = self._look_at_added(found.refused, live, target)
         returning = self._returning(live, target, comparison, found, kept)
-        changes = adjustments(found.clashes, comparison.bringing)
+        changes = adjustments(found.clashes, comparison.bringing, self._choices.doubles)
         report = _replace(
             self._report(live, target, comparison, found, result=target.totals),
             matched=tuple(changes.matched[:MOST_LISTED]),
@@ -434,6 +450,7 @@ class _Restore:
             return _replace(
                 report,
                 outcome="nothing_to_add",
+                defined_fields=(),
                 events=live.position,
                 root=live.frontier.root().hex(),
                 people=(),
@@ -503,7 +520,7 @@ class _Restore:
         that may come back.
         """
         returning = self._chosen.returning if self._chosen is not None else frozenset[str]()
-        comparison = Comparison(target, adding=True, today=self._today(live))
+        comparison = self._comparison(target, live)
         comparison.may_return(returning, named=frozenset(self._choices.only_entities))
         kept = Kept()
 
@@ -624,6 +641,15 @@ class _Restore:
             progress=self._progress,
         ).run()
 
+    def _comparison(self, target: Target, live: Live) -> Comparison:
+        adding = self._choices.mode == "add"
+        return Comparison(target, adding=adding, today=self._today(live), defining=self._defining(live.control))
+
+    def _defining(self, control: Control) -> list[CustomField]:
+        """The definitions that the account gets with the swap."""
+        defines = self._choices.custom_fields == "define"
+        return fields_to_define(self._archive.manifest, control) if defines else []
+
     def _today(self, live: Live) -> date:
         return self._at.astimezone(ZoneInfo(live.control.settings.time_zone)).date()
 
@@ -651,7 +677,14 @@ class _Restore:
             people=self._attributed(live.control, found).report,
             corrections=tuple(found.corrections),
             corrections_count=found.corrections_count,
+            custom_fields=self._choices.custom_fields,
+            doubles=self._choices.doubles,
             undefined_fields=comparison.undefined_fields(manifest.custom_fields),
+            defined_fields=tuple(
+                FieldDefined(kind=field.kind, key=field.key, label=field.label, type=field.type)
+                for field in self._defining(live.control)
+            ),
+            conflicting_fields=conflicting_fields(manifest, live.control),
             settings=settings_that_differ(manifest.meaning, live.control),
             subscriptions=self._choices.subscriptions,
             held=tuple(comparison.held[:MOST_LISTED]),
@@ -777,7 +810,9 @@ class _Restore:
             vouched.append(AttributionTrusted(archive=archive, stream=fresh.stream))
 
         def record() -> tuple[Value, ...]:
-            return (*_numbers_on_record(live.stream, report), *vouched, self._finished(fresh, report))
+            defined = [CustomFieldDefined(**msgspec.structs.asdict(one)) for one in self._defining(live.control)]
+            numbers = _numbers_on_record(live.stream, report)
+            return (*defined, *numbers, *vouched, self._finished(fresh, report))
 
         def discard(connection: Connection[Row]) -> None:
             nonlocal report

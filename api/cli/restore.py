@@ -74,6 +74,12 @@ def restore(
             metavar="REPORT.json", help="Add only what the restore of this report (--json) left out, once mended."
         ),
     ] = None,
+    custom_fields: Annotated[
+        str, typer.Option(help="That the account lacks. report: list them; define: take the archive's definitions.")
+    ] = "report",
+    doubles: Annotated[
+        str, typer.Option(help="Adding. match: items and so on become one; merge-customers: those of a VAT number too.")
+    ] = "match",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     email: As = None,
     as_json: Json = False,
@@ -88,7 +94,7 @@ def restore(
     from domain.kinds import Kind
     from projections.moments import read_moment
     from snapshots.attribution import read_user_map
-    from snapshots.report import Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions, readable
+    from snapshots.report import CustomFields, Doubles, Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions, readable
     from snapshots.restore import Choices, Refused, restore_archive
     from snapshots.selecting import read_left_out
 
@@ -109,6 +115,8 @@ def restore(
         only_entities=tuple(only_entity or ()),
         as_of=None if as_of is None else read_moment(as_of),
         left_out=given,
+        custom_fields=one_of(CustomFields, custom_fields, "--custom-fields"),
+        doubles=one_of(Doubles, doubles, "--doubles"),
     )
     unlock = unlock_of(identity, passphrase)
     with session(email) as who, file.open("rb") as opened:

@@ -26,7 +26,7 @@ from projections.moments import read_moment
 from snapshots.backup import take_backup
 from snapshots.encryption import Lock, Passphrase, Recipients
 from snapshots.inspection import inspect_archive
-from snapshots.report import Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions
+from snapshots.report import CustomFields, Doubles, Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions
 from snapshots.restore import Choices, restore_archive
 from snapshots.selecting import read_left_out
 
@@ -58,10 +58,11 @@ class RestoreFields(UnlockFields, frozen=True, kw_only=True):
     ``from_other_account`` takes an archive of another account than this one. ``accept_edits`` takes files that were
     edited after the archive was signed. ``subscriptions``: ``hold`` those whose next date has passed, or ``moved``
     where this account replaces the archive's. When the account changed ``meanwhile``, overwriting refuses, or it
-    discards the changes. The ``numbers`` of lost documents are not given out again, or are. ``user_map`` says whose
-    events are which member's, by id or e-mail address; ``trust_attribution`` believes whom an archive names that no
-    trusted key vouches for, and is for the account's owner. An encrypted archive is opened by its ``passphrase``, or by
-    the ``identity`` (a private key) of one of its recipients.
+    discards the changes. The ``numbers`` of lost documents are not given out again, or are. ``custom_fields`` that the
+    account does not define are reported, or defined. ``doubles``: what is added is matched, or customers merged too.
+    ``user_map`` says whose events are which member's, by id or e-mail address; ``trust_attribution`` believes whom an
+    archive names that no trusted key vouches for, and is for the account's owner. An encrypted archive is opened by its
+    ``passphrase``, or by the ``identity`` (a private key) of one of its recipients.
     Adding, it can be about ``only`` some kinds, or ``only_entities`` by id, or what the restore of a report
     ``left_out`` (of it, the fields archive, outcome, errors, left_out and faults), each with what it needs. ``as_of``
     a position or time of the archive's timeline.
@@ -82,6 +83,8 @@ class RestoreFields(UnlockFields, frozen=True, kw_only=True):
     only_entities: tuple[str, ...] = ()
     left_out: dict[str, Any] | None = None
     as_of: str | None = None
+    custom_fields: CustomFields = "report"
+    doubles: Doubles = "match"
 
 
 @backups.post(
