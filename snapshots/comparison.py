@@ -23,7 +23,7 @@ from domain.decimals import ZERO
 from domain.entity import FieldRefused
 from domain.ids import AccountId
 from domain.kinds import Kind
-from domain.numbering import Series, series
+from domain.numbering import DEFAULT_FORMAT, Series, series
 from domain.store.database import Row
 from domain.store.statements import statements
 from domain.work import decode_state
@@ -495,11 +495,11 @@ class Comparison:
                 yield kind, gap.series, ordinals, archived, given.get(f"{kind}/{key}", 0)
 
 
-def fields_to_define(manifest: Manifest, control: Control) -> list[CustomField]:
+def fields_to_define(theirs: Iterable[CustomField], control: Control) -> list[CustomField]:
     """The archive's definitions that the account lacks. Raises ManifestRefused for one that no account could have."""
     ours = control.defined_fields()
     fresh: dict[tuple[str, str], CustomField] = {}
-    for at, field in enumerate(manifest.custom_fields):
+    for at, field in enumerate(theirs):
         if (field.kind, field.key) in fresh:
             raise ManifestRefused(f"custom_fields[{at}]", f"{field.kind}.{field.key} again", "each field once")
         try:
@@ -511,12 +511,12 @@ def fields_to_define(manifest: Manifest, control: Control) -> list[CustomField]:
     return list(fresh.values())
 
 
-def conflicting_fields(manifest: Manifest, control: Control) -> tuple[FieldConflict, ...]:
+def conflicting_fields(theirs: Iterable[CustomField], control: Control) -> tuple[FieldConflict, ...]:
     """The custom fields whose values are of another sort in the account than in the archive."""
     ours = control.defined_fields()
     return tuple(
         FieldConflict(kind=field.kind, key=field.key, label=field.label, archive=_sort(field), account=_sort(known))
-        for field in manifest.custom_fields
+        for field in theirs
         if (known := ours.get((field.kind, field.key))) is not None and _sort(known) != _sort(field)
     )
 
@@ -546,7 +546,12 @@ def settings_that_differ(meaning: Meaning, control: Control) -> tuple[SettingDif
     ]
     kinds = sorted({*theirs.number_formats, *ours.number_formats})
     pairs += [
-        (f"number format of {kind}", theirs.number_formats.get(kind), ours.number_formats.get(kind)) for kind in kinds
+        (
+            f"number format of {kind}",
+            theirs.number_formats.get(kind, DEFAULT_FORMAT),
+            ours.number_formats.get(kind, DEFAULT_FORMAT),
+        )
+        for kind in kinds
     ]
     return tuple(
         SettingDiffers(setting=name, archive=str(archive or "none"), account=str(account or "none"))

@@ -220,6 +220,9 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     source_account_id: str
     from_other_account: bool = False
     account: str
+    account_events: int = 0
+    events_lost: int = 0
+    token: str | None = None
     mode: Mode
     errors: OnErrors
     meanwhile: OnMeanwhile = "refuse"
@@ -299,8 +302,15 @@ def readable(report: RestoreReport) -> str:
     ]
     if report.from_other_account:
         lines.append(f"The archive is of another account, {report.source_account_id}.")
+    if report.events_lost:
+        lines.append(
+            f"The archive is of {report.taken_at}: of the account's {report.account_events:,} events"
+            f" {report.events_lost:,} are not in it, and go."
+        )
     if report.reason:
         lines.append(f"Why: {report.reason}")
+    if report.token:
+        lines.append(f"Token, to do just this: {report.token}")
     if report.outcome == "restored":
         lines.append(
             f"The account now lives in stream {report.live_stream} ({report.events:,} events,"

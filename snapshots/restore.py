@@ -84,6 +84,7 @@ from snapshots.selecting import (
 from snapshots.signing import NO_KEYS, KeyRing
 from snapshots.spool import Spool
 from snapshots.swap import Fresh, Live, MovedOn, insert_segment, read_live, swap
+from snapshots.token import Seen, check_token, seen, token_for
 
 SQL = statements("snapshots", "restore.sql")
 _CATCH_UPS = 5  # times that an addition begins again, beside people who go on working, before it is refused
@@ -160,7 +161,8 @@ class Choices(NamedTuple):
     ``accept_edits``: files of it that are not those that were signed or listed are taken for what they are.
     ``meanwhile`` and ``numbers`` are for overwriting: what becomes of changes made meanwhile, and of the numbers that
     are lost. ``custom_fields``: ``define`` adds the archive's definitions to the account's settings. ``doubles`` is for
-    adding: ``merge-customers`` merges those of one VAT number too.
+    adding: ``merge-customers`` merges those of one VAT number too. ``token``, of a rehearsal's report: only if account,
+    archive and choices are what they were then.
     ``only`` kinds, ``only_entities`` and what an earlier restore ``left_out`` are for adding: the archive's other
     entities stay out, but for what these need; entities that are named come back when they were deleted or changed.
     ``as_of`` a position or time of the archive's timeline: its lines up to there, and the entities as they were then.
@@ -183,6 +185,7 @@ class Choices(NamedTuple):
     as_of: Position | datetime | None = None
     custom_fields: CustomFields = "report"
     doubles: Doubles = "match"
+    token: str | None = None
 
 
 _ONLY_FOR: dict[Mode, tuple[str, ...]] = {
@@ -229,7 +232,11 @@ def restore_archive(
         raise refused from wrong
     try:
         _check_account(archive.manifest, access, choices)
-        return _Restore(application, access, actor, archive, choices, progress).run()
+        what = None
+        if choices.dry_run or choices.token:
+            chosen = choices._replace(dry_run=False, token=None)._asdict()
+            what = seen(file, archive.authenticity.verdict, chosen, actor.name)
+        return _Restore(application, access, actor, archive, choices, what, progress).run()
     except CounterfoilError as wrong:
         if not choices.dry_run:
             _record_failure(application, access, actor, archive.manifest.archive, wrong)
@@ -325,8 +332,10 @@ class _Restore:
         actor: Actor,
         archive: Archive,
         choices: Choices,
+        what: Seen | None,
         progress: Progress,
     ) -> None:
+        self._what = what
         self._application = application
         self._database = application.database
         self._access = access
@@ -364,6 +373,8 @@ class _Restore:
         with ExitStack() as stack:
             with self._database.transaction(self._access.account, snapshot=True) as connection:
                 live = read_live(connection, self._access.account)
+                if self._what is not None and self._choices.token:
+                    check_token(self._choices.token, self._access.account, live, self._what)
                 self._partitions = partitions_for(self._archive, events_beside=live.position)
                 spool = stack.enter_context(Spool(self._partitions))
                 target = Target(self._access.account, live.stream, live.position, live.control, spool)
@@ -648,7 +659,7 @@ class _Restore:
     def _defining(self, control: Control) -> list[CustomField]:
         """The definitions that the account gets with the swap."""
         defines = self._choices.custom_fields == "define"
-        return fields_to_define(self._archive.manifest, control) if defines else []
+        return fields_to_define(self._archive.manifest.custom_fields, control) if defines else []
 
     def _today(self, live: Live) -> date:
         return self._at.astimezone(ZoneInfo(live.control.settings.time_zone)).date()
@@ -660,12 +671,14 @@ class _Restore:
         faults = self._first_faults if self._first_faults.count else found.faults
         return RestoreReport(
             outcome="would_restore",
+            token=self._token(live),
             archive=manifest.archive,
             taken_at=manifest.taken_at.isoformat(),
             source_account=manifest.account.name,
             source_account_id=manifest.account.id,
             from_other_account=manifest.account.id != self._access.account,
             account=self._access.slug,
+            account_events=live.position,
             mode=self._choices.mode,
             errors=self._choices.errors,
             authenticity=self._archive.authenticity,
@@ -684,7 +697,7 @@ class _Restore:
                 FieldDefined(kind=field.kind, key=field.key, label=field.label, type=field.type)
                 for field in self._defining(live.control)
             ),
-            conflicting_fields=conflicting_fields(manifest, live.control),
+            conflicting_fields=conflicting_fields(manifest.custom_fields, live.control),
             settings=settings_that_differ(manifest.meaning, live.control),
             subscriptions=self._choices.subscriptions,
             held=tuple(comparison.held[:MOST_LISTED]),
@@ -705,12 +718,19 @@ class _Restore:
             differences=tuple(differences(target.totals, result)),
         )
 
+    def _token(self, live: Live) -> str | None:
+        """What ties a restore to this rehearsal."""
+        if self._what is None or not self._choices.dry_run:
+            return None
+        return token_for(self._access.account, live, self._what)
+
     def _compared(self, comparison: Comparison) -> dict[str, Any]:
         """What a report says of archive and account, entity by entity."""
         tally = comparison.tally
         reuses = self._choices.numbers == "reuse-numbers"
         return {
             "changes": comparison.changes(),
+            "events_lost": tally.events_lost,
             "entities": comparison.entities(),
             "lost_documents": tuple(tally.lost.first),
             "lost_documents_count": tally.lost.count,
@@ -834,7 +854,7 @@ class _Restore:
                 at=at,
                 finish=finish,
                 record=record,
-                discard=discard if self._choices.meanwhile == "discard" else None,
+                discard=discard if self._choices.meanwhile == "discard" and not self._choices.token else None,
             )
         except MovedOn as wrong:
             raise self._changed(live, report, wrong) from wrong

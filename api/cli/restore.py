@@ -80,6 +80,9 @@ def restore(
     doubles: Annotated[
         str, typer.Option(help="Adding. match: items and so on become one; merge-customers: those of a VAT number too.")
     ] = "match",
+    token: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="Of a rehearsal: only if all is still as it was then.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     email: As = None,
     as_json: Json = False,
@@ -97,6 +100,7 @@ def restore(
     from snapshots.report import CustomFields, Doubles, Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions, readable
     from snapshots.restore import Choices, Refused, restore_archive
     from snapshots.selecting import read_left_out
+    from snapshots.token import TokenStale
 
     given = None if left_out is None else read_left_out(left_out.read_bytes())
     choices = Choices(
@@ -117,6 +121,7 @@ def restore(
         left_out=given,
         custom_fields=one_of(CustomFields, custom_fields, "--custom-fields"),
         doubles=one_of(Doubles, doubles, "--doubles"),
+        token=token,
     )
     unlock = unlock_of(identity, passphrase)
     with session(email) as who, file.open("rb") as opened:
@@ -139,11 +144,16 @@ def restore(
 
         try:
             if not dry_run and mode == "overwrite" and not yes:
-                before = live_head(who, access)
-                ask(_warning(access.slug, run(choices._replace(dry_run=True))), yes=yes)
-                if live_head(who, access) != before:
-                    raise ChangedSinceAsked(access.slug)
-            found = run(choices)
+                rehearsed = run(choices._replace(dry_run=True))
+                ask(_warning(access.slug, rehearsed), yes=yes)
+                if choices.meanwhile == "refuse":
+                    choices = choices._replace(token=rehearsed.token)
+            try:
+                found = run(choices)
+            except TokenStale as stale:
+                if token:
+                    raise
+                raise ChangedSinceAsked(access.slug) from stale
         except Refused as refused:
             show(readable(refused.report), refused.report, as_json=as_json)
             raise typer.Exit(1) from None

@@ -85,6 +85,7 @@ class RestoreFields(UnlockFields, frozen=True, kw_only=True):
     as_of: str | None = None
     custom_fields: CustomFields = "report"
     doubles: Doubles = "match"
+    token: Annotated[str, msgspec.Meta(max_length=200)] | None = None
 
 
 @backups.post(

@@ -36,6 +36,7 @@ from projections.timeline import CursorGone
 from snapshots.backup import ArchiveNotWritten, BackupNotRecorded
 from snapshots.proving import NothingProven
 from snapshots.restore import NoRoom
+from snapshots.token import TokenStale
 
 T = TypeVar("T")
 LOG = logging.getLogger("counterfoil.http")
@@ -68,6 +69,7 @@ STATUS: dict[type[CounterfoilError], int] = {
     ArchiveNotWritten: 500,
     BackupNotRecorded: 503,
     RestoreError: 409,
+    TokenStale: 412,
     NoRoom: 507,
     UblError: 422,
     TooLarge: 413,

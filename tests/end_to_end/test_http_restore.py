@@ -236,3 +236,15 @@ def test_what_was_left_out_is_given_back_over_http(books: AccountOverHttp) -> No
 
     assert (skipped["left_out"], [one["id"] for one in skipped["entities"]]) == ([jan], [piet])
     assert [one["id"] for one in given["entities"] if one["change"] == "created"] == [jan]
+
+
+def test_s01_a_token_ties_the_restore_to_what_was_rehearsed(books: AccountOverHttp) -> None:
+    path = f"backups/{books.make('backups')['archive']}/restore"
+    token = books.make(path, {"dry_run": True})["token"]
+    books.customer()
+
+    stale = books.post(path, {"token": token})
+    fresh = books.make(path, {"dry_run": True})["token"]
+
+    assert (stale.status_code, stale.json()["code"]) == (412, "restore.token-stale")
+    assert books.make(path, {"token": fresh})["outcome"] == "restored"
