@@ -33,6 +33,7 @@ from snapshots.cloning import (
     NewAccount,
     TargetChanged,
     clone_account,
+    sweep_never_opened,
 )
 from snapshots.content import read_content
 from snapshots.swap import swap
@@ -536,3 +537,43 @@ def test_a_subscription_that_came_with_a_clone_invoices_nothing_before_it_is_res
     with pytest.raises(NotPossible, match="held since it came by clone"):
         target.run(lambda work: commands.invoice_period(work, subscription))
     assert source.run(lambda work: commands.invoice_period(work, subscription))
+
+
+def test_an_account_that_is_being_made_is_seen_by_nobody_and_left_alone_by_who_cleans_up(books: Books) -> None:
+    books.issued(books.customer())
+    database = books.application.database
+    before = [one.account for one in accounts_of(database, books.person)]
+    seen: list[Any] = []
+
+    def meanwhile(_phase: str, _done: int, _of: int) -> None:
+        seen.append((sweep_never_opened(database), [one.account for one in accounts_of(database, books.person)]))
+
+    report = clone_account(
+        books.application, books.access, books.actor, NewAccount("Made " + books.access.account), progress=meanwhile
+    )
+
+    assert seen
+    assert all(found == ([], before) for found in seen)
+    assert report.outcome == "cloned"
+
+
+def test_r04_of_a_restore_and_a_clone_into_one_account_at_least_one_wins(pair: Pair, tmp_path: Path) -> None:
+    archive = pair.target.backup(tmp_path)
+    pair.source.customer()
+    outcomes: list[str] = []
+
+    def run(into: Any) -> None:
+        try:
+            outcomes.append(into().outcome)
+        except CounterfoilError as refused:
+            outcomes.append(refused.code)
+
+    threads = [threading.Thread(target=run, args=[one]) for one in (pair.clone, lambda: pair.target.restore(archive))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert {"cloned", "restored"} & set(outcomes)
+    assert set(outcomes) <= {"cloned", "restored", "restore.account-changed"}
+    assert is_sound(pair.target)
