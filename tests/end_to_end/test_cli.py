@@ -12,6 +12,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from api.cli.program import run
+from api.cli.session import session
+from domain import commands
+from domain.ids import EntityId
+from domain.kinds import Kind
+from domain.work import Work
 from tests.ubl_documents import invoice
 
 ME = "an@example.com"
@@ -218,3 +223,37 @@ def test_the_demo_shows_that_the_account_is_back(program: Program) -> None:
     assert shown.status == 0, shown.err
     assert shown.out.count("The account is back exactly.") == 2
     assert "further account: 2.xml" in shown.out
+
+
+@pytest.mark.slow
+def test_resuming_a_subscription_says_which_periods_are_left_out(
+    acme: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (*acme.environment.items(), ("COUNTERFOIL_AS", ME)):
+        if name.startswith("COUNTERFOIL_"):
+            monkeypatch.setenv(name, value)
+    archive = str(acme.home / "acme.zip")
+    line = {"line_id": "1", "name": "Bell", "quantity": "1", "unit": "C62", "net_price": "10.00"}
+    fields = {"interval": {"n": 1, "unit": "months"}, "next_date": "2025-03-01", "until": "2025-04-30"}
+
+    def start(work: Work) -> EntityId:
+        customer = commands.create(work, Kind.CUSTOMER, {"party": {"name": "Klant"}})
+        lines = [{**line, "vat": {"category": "S", "rate": "21"}}]
+        given = {**fields, "customer": customer, "lines": lines, "auto_issue": True}
+        return commands.create(work, Kind.SUBSCRIPTION, given)
+
+    with session(None) as who:
+        account, application = who.access("acme-bv").account, who.installation.application
+        subscription = application.run(account, who.actor, start)
+        assert run(["backup", "acme-bv", "-o", archive]) == 0
+        application.run(account, who.actor, lambda work: commands.invoice_period(work, subscription))
+    assert run(["restore", archive, "--into", "acme-bv", "--yes"]) == 0
+    restored = capsys.readouterr().out
+
+    assert run(["subscription", "resume", "acme-bv", subscription]) == 0
+
+    assert f"{subscription}, next date 2025-03-01" in restored
+    assert capsys.readouterr().out.splitlines() == [
+        "Left out: 2025-03-01, invoiced by 2025-00001 in stream 1.",
+        "Goes on with the period of 2025-04-01.",
+    ]
