@@ -97,7 +97,7 @@ def _one_invoice(application: Application, account: AccountId, actor: Actor, cus
         )
 
     application.run(account, actor, lambda work: commands.issue(work, Kind.INVOICE, id_), reads=[id_, customer])
-    then("sent", {"how": "email", "to": "boekhouding@dezwaan.example.com"})
+    then("sent", {"how": "email", "recipients": ["boekhouding@dezwaan.example.com"]})
     then("payment_registered", PAID)
     return id_
 

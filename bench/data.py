@@ -242,7 +242,7 @@ def _life(
         )
     )
     at += timedelta(seconds=chance.randrange(5, 600))
-    yield then(e.Sent(how="email", to=f"boekhouding@{customer[-12:]}.example.com"))
+    yield then(e.Sent(how="email", recipients=(f"boekhouding@{customer[-12:]}.example.com",)))
     at += timedelta(hours=chance.randrange(24, 24 * 45))
     yield then(
         e.PaymentRegistered(

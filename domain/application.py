@@ -20,7 +20,7 @@ from psycopg import Connection
 from domain import control as c
 from domain.control import Control
 from domain.errors import CounterfoilError
-from domain.events import Via, are_within, line, written_time
+from domain.events import TYPE_VERSIONS, Via, are_within, line, written_time
 from domain.ids import AccountId, EntityId, PersonId
 from domain.kinds import Kind
 from domain.numbering import Series
@@ -431,7 +431,7 @@ def _batch(work: Work, head: Head, actor: Actor, now: datetime) -> tuple[Batch, 
                 decided.entity,
                 decided.version,
                 decided.type,
-                1,
+                TYPE_VERSIONS[decided.type],
                 at,
                 actor.name,
                 actor.via,

@@ -7,6 +7,7 @@ what was recorded is never judged again.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, Union, cast
@@ -96,9 +97,20 @@ class Reference(NamedTuple):
     kinds: tuple[Kind, ...]
 
 
+class Older(NamedTuple):
+    """An event's data as an earlier version of its type had it, and what it is in the version after."""
+
+    data: type[Value]
+    upcast: Callable[[Any], Value]
+
+
 @dataclass(frozen=True)
 class KindRules:
-    """One kind of entity: what it is, what may happen to it, and what follows from that."""
+    """One kind of entity: what it is, what may happen to it, and what follows from that.
+
+    ``older`` has the earlier versions of each event that changed, the first one first. They stay for good: what was
+    recorded is read in the version that it was recorded in, and its bytes never change.
+    """
 
     kind: Kind
     state: type[Value]
@@ -108,6 +120,7 @@ class KindRules:
     admit: Callable[[Any, Any], None]
     number: Callable[[Any], str | None]
     references: Callable[[Any], list[Reference]]
+    older: Mapping[str, tuple[Older, ...]] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(eq=False)

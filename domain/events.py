@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,7 +19,7 @@ from typing import Any, ClassVar, Literal, Protocol, Union
 import msgspec
 
 from domain.decimals import may_hold_odd_decimals, odd_decimals
-from domain.entity import KindRules, where_and_why
+from domain.entity import KindRules, Older, where_and_why
 from domain.errors import DomainError
 from domain.ids import EntityId, is_canonical
 from domain.kinds import Kind
@@ -81,12 +82,12 @@ class LineRefused(DomainError):
         return f"{where}found {self.found}; expected {self.expected}"
 
 
-def _line_type(rules: KindRules, fact: str, data: type[Value]) -> type[msgspec.Struct]:
+def _line_type(rules: KindRules, fact: str, data: type[Value], type_version: int) -> type[msgspec.Struct]:
     name = f"{rules.kind.value}.{fact}"
     return msgspec.defstruct(
         name.replace(".", "_"),
         [
-            ("type_version", Literal[1]),
+            ("type_version", Literal[type_version]),
             ("entity", EntityId),
             ("version", int),
             ("at", str),
@@ -103,10 +104,21 @@ def _line_type(rules: KindRules, fact: str, data: type[Value]) -> type[msgspec.S
     )
 
 
+# The version that each type has now: one more than there are older ones.
+TYPE_VERSIONS: dict[str, int] = {
+    f"{kind.value}.{fact}": len(rules.older.get(fact, ())) + 1 for kind, rules in RULES.items() for fact in rules.events
+}
 LINE_TYPES: dict[str, Any] = {
-    f"{kind.value}.{fact}": _line_type(rules, fact, data)
+    f"{kind.value}.{fact}": _line_type(rules, fact, data, TYPE_VERSIONS[f"{kind.value}.{fact}"])
     for kind, rules in RULES.items()
     for fact, data in rules.events.items()
+}
+OLDER_LINE_TYPES: dict[tuple[str, int], Any] = {
+    (f"{kind.value}.{fact}", version): _line_type(rules, fact, older.data, version)
+    for kind, rules in RULES.items()
+    for fact, versions in rules.older.items()
+    if fact in rules.events
+    for version, older in enumerate(versions, 1)
 }
 DATA_TYPES: dict[str, type[Value]] = {
     f"{kind.value}.{fact}": data for kind, rules in RULES.items() for fact, data in rules.events.items()
@@ -121,6 +133,12 @@ _ANY_LINE: Any = Union[tuple(LINE_TYPES.values())]  # noqa: UP007 - made at run 
 _decode_lines = msgspec.json.Decoder(_ANY_LINE).decode_lines
 _decode_line = msgspec.json.Decoder(_ANY_LINE).decode
 _DATA_DECODERS = {name: msgspec.json.Decoder(data) for name, data in DATA_TYPES.items()}
+# How the line of an older version begins, which our one way of writing lines fixes, and what reads it.
+_OLDER_DECODERS = {
+    b'{"type":"%b","type_version":%d,' % (name.encode(), version): msgspec.json.Decoder(line_type).decode
+    for (name, version), line_type in OLDER_LINE_TYPES.items()
+}
+_OLDER_BEGINNINGS = tuple(_OLDER_DECODERS)
 
 
 def type_of(kind: Kind, data: Value) -> str:
@@ -139,9 +157,43 @@ def encode_data(data: Value) -> bytes:
     return _encode(data)
 
 
-def decode_data(type_name: str, data: bytes | str) -> Value:
-    """What was stored as an event's data. Raises KeyError for an unknown type, ValidationError for other data."""
-    return _DATA_DECODERS[type_name].decode(data)
+def decode_data(type_name: str, type_version: int, data: bytes | str) -> Value:
+    """What was stored as an event's data, as today's version of its type says it.
+
+    Raises KeyError for an unknown type or version, ValidationError for other data.
+    """
+    if type_version == TYPE_VERSIONS[type_name]:
+        return _DATA_DECODERS[type_name].decode(data)
+    older = _older(type_name, type_version)
+    return _upcast(type_name, type_version, msgspec.json.decode(data, type=older[0].data))
+
+
+def _older(type_name: str, type_version: int) -> tuple[Older, ...]:
+    """An older version of a type, and those that came between it and today's. Raises KeyError."""
+    versions = rules_of(type_name).older[type_name.partition(".")[2]]
+    if not 1 <= type_version <= len(versions):
+        raise KeyError(f"{type_name} {type_version}")
+    return versions[type_version - 1 :]
+
+
+def _upcast(type_name: str, type_version: int, data: Value) -> Value:
+    for older in _older(type_name, type_version):
+        data = older.upcast(data)
+    return data
+
+
+def _as_today(event: Event) -> Event:
+    """An event that was read in an older version of its type, as today's."""
+    today: Event = LINE_TYPES[event.type](
+        type_version=TYPE_VERSIONS[event.type],
+        entity=event.entity,
+        version=event.version,
+        at=event.at,
+        actor=event.actor,
+        via=event.via,
+        data=_upcast(event.type, event.type_version, event.data),
+    )
+    return today
 
 
 def written_time(at: datetime) -> str:
@@ -150,12 +202,22 @@ def written_time(at: datetime) -> str:
 
 
 def line(
-    *, type_name: str, entity: str, version: int, at: str, actor: str, via: str, data: bytes, type_version: int = 1
+    *,
+    type_name: str,
+    entity: str,
+    version: int,
+    at: str,
+    actor: str,
+    via: str,
+    data: bytes,
+    type_version: int | None = None,
 ) -> bytes:
-    """The event's line, without a line feed. The log's leaf is the hash of these bytes."""
+    """The event's line, of today's version of its type if no other is named, without a line feed. The log's leaf is its
+    hash.
+    """
     return b'{"type":"%b","type_version":%d,"entity":"%b","version":%d,"at":"%b","actor":"%b","via":"%b","data":%b}' % (
         type_name.encode(),
-        type_version,
+        TYPE_VERSIONS.get(type_name, 1) if type_version is None else type_version,
         entity.encode(),
         version,
         at.encode(),
@@ -174,6 +236,13 @@ def read_lines(block: bytes, limits: LineLimits = LINE_LIMITS) -> list[Event] | 
         return None
     if not block:
         return None
+    if any(beginning in block for beginning in _OLDER_BEGINNINGS):
+        return _read_mixed(block, limits)
+    return _read_todays(block)
+
+
+def _read_todays(block: bytes) -> list[Event] | None:
+    """``read_lines`` of lines of today's versions."""
     try:
         events: list[Event] = _decode_lines(block)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
@@ -191,6 +260,24 @@ def read_lines(block: bytes, limits: LineLimits = LINE_LIMITS) -> list[Event] | 
     return events if all(1 <= event.version <= MAX_VERSION for event in events) else None
 
 
+def _read_mixed(block: bytes, limits: LineLimits) -> list[Event] | None:
+    """``read_lines`` of a block that may hold lines of older versions: those one by one, the others at once."""
+    lines = block.split(b"\n")[:-1]
+    todays = [raw for raw in lines if not raw.startswith(_OLDER_BEGINNINGS)]
+    try:
+        older = [read_line(raw, limits) for raw in lines if raw.startswith(_OLDER_BEGINNINGS)]
+    except LineRefused:
+        return None
+    if not older:
+        return _read_todays(block)
+    read = _read_todays(b"\n".join(todays) + b"\n") if todays else []
+    return None if read is None else _merged(lines, iter(older), iter(read))
+
+
+def _merged(lines: list[bytes], older: Iterator[Event], todays: Iterator[Event]) -> list[Event]:
+    return [next(older) if raw.startswith(_OLDER_BEGINNINGS) else next(todays) for raw in lines]
+
+
 def are_within(block: bytes, limits: LineLimits = LINE_LIMITS) -> bool:
     """Whether each line that decodes as one of ours is within *limits*, which hardly ever takes a look at one."""
     lines = block.split(b"\n")
@@ -203,8 +290,20 @@ def are_within(block: bytes, limits: LineLimits = LINE_LIMITS) -> bool:
 
 def decode_lines(block: bytes) -> list[Event]:
     """The events of a *block* of whole lines that the store gave out: what was recorded is not judged again."""
-    events: list[Event] = _decode_lines(block)
-    return events
+    if not any(beginning in block for beginning in _OLDER_BEGINNINGS):
+        events: list[Event] = _decode_lines(block)
+        return events
+    lines = block.split(b"\n")
+    lines = lines[:-1] if not lines[-1] else lines
+    older = [_as_today(_decode_older(raw)) for raw in lines if raw.startswith(_OLDER_BEGINNINGS)]
+    todays = _decode_lines(b"\n".join([raw for raw in lines if not raw.startswith(_OLDER_BEGINNINGS)]))
+    return _merged(lines, iter(older), iter(todays))
+
+
+def _decode_older(raw: bytes) -> Event:
+    beginning = next(one for one in _OLDER_BEGINNINGS if raw.startswith(one))
+    event: Event = _OLDER_DECODERS[beginning](raw)
+    return event
 
 
 def _is_actor(actor: str) -> bool:
@@ -213,10 +312,14 @@ def _is_actor(actor: str) -> bool:
 
 
 def read_line(raw: bytes, limits: LineLimits = LINE_LIMITS) -> Event:
-    """The event that one line says, without its line feed. Raises LineRefused, which names the field and the reason."""
+    """The event that one line says, without its line feed, as today's version of its type has it.
+
+    Raises LineRefused, which names the field and the reason.
+    """
     check_json(raw, limits)
+    is_older = raw.startswith(_OLDER_BEGINNINGS)
     try:
-        event: Event = _decode_line(raw)
+        event: Event = _decode_older(raw) if is_older else _decode_line(raw)
     except msgspec.ValidationError as wrong:
         raise _refused(wrong, raw) from None
     except msgspec.DecodeError as wrong:
@@ -236,7 +339,7 @@ def read_line(raw: bytes, limits: LineLimits = LINE_LIMITS) -> Event:
     written = _encode(event)
     if written != raw:
         raise LineRefused("", _difference(raw, written), "the canonical line for what it says")
-    return event
+    return _as_today(event) if is_older else event
 
 
 def _is_time(text: str) -> bool:
@@ -280,7 +383,9 @@ def _refused(wrong: msgspec.ValidationError, raw: bytes) -> LineRefused:
         return LineRefused("type", repr(named)[:80], "an event type of this version, such as invoice.issued")
     if field == "type_version":
         found = json.loads(raw).get("type_version")
-        return LineRefused("type_version", repr(found)[:40], "1, the only version of this type so far")
+        today = TYPE_VERSIONS[json.loads(raw)["type"]]
+        expected = f"one from 1 to {today}" if today > 1 else "1, the only version of this type so far"
+        return LineRefused("type_version", repr(found)[:40], expected)
     return LineRefused(field, reason[:200], "a value as docs/archive-format.md says")
 
 

@@ -65,8 +65,9 @@ def entity_at(
                 "kind": kind.value,
                 "last": moment.position,
             }
-            for version, type_name, data in connection.execute(SQL["read_entity"], parameters).fetchall():
-                state = rules_of(type_name).evolve(state, decode_data(type_name, data), EntityId(entity), version)
+            for version, type_name, type_version, data in connection.execute(SQL["read_entity"], parameters):
+                event = decode_data(type_name, type_version, data)
+                state = rules_of(type_name).evolve(state, event, EntityId(entity), version)
     if state is None or is_gone(state):
         raise EntityUnknown(kind.value, entity)
     return Was(*moment, state)

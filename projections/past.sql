@@ -24,7 +24,7 @@ FROM (SELECT v.line, v.position, n.entity_id, v.version
 
 -- name: read_entity
 -- The events of an entity, if it is of the kind, up to a position. Key: events_version_key.
-SELECT version, type, data FROM events
+SELECT version, type, type_version, data FROM events
 WHERE account_id = %(account)s AND stream_id = %(stream)s AND entity_id = %(entity)s AND position <= %(last)s
   AND starts_with(type, %(kind)s || '.')
 ORDER BY version;

@@ -219,8 +219,9 @@ def _changes(
         parameters = {"account": account, "stream": stream, "entity": entity, "version": max(versions)}
         state: Any = None
         before: dict[str, Any] = {}
-        for version, _, type_name, data in connection.execute(SQL["read_entity"], parameters).fetchall():
-            state = rules_of(type_name).evolve(state, decode_data(type_name, data), EntityId(entity), version)
+        for version, type_name, type_version, data in connection.execute(SQL["read_entity"], parameters).fetchall():
+            event = decode_data(type_name, type_version, data)
+            state = rules_of(type_name).evolve(state, event, EntityId(entity), version)
             if version + 1 in versions or version in versions:
                 after = msgspec.json.decode(_encode(state))
                 if version in versions:

@@ -77,6 +77,6 @@ ORDER BY at DESC, position DESC LIMIT %(limit)s;
 
 -- name: read_entity
 -- An entity's events up to a version. Key: events_version_key.
-SELECT version, position, type, data FROM events
+SELECT version, type, type_version, data FROM events
 WHERE account_id = %(account)s AND stream_id = %(stream)s AND entity_id = %(entity)s AND version <= %(version)s
 ORDER BY version;

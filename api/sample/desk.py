@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from api.sample.catalogue import Article
 from domain.application import Actor, Application
-from domain.events import decode_data
+from domain.events import TYPE_VERSIONS, decode_data
 from domain.ids import AccountId, EntityId
 from domain.store.database import Database
 from domain.work import Work
@@ -139,7 +139,7 @@ class Desk:
 
 def _decide_again(work: Work, before: Work) -> None:
     for decided in before.decided:
-        work.record(decided.kind, decided.entity, decode_data(decided.type, decided.data))
+        work.record(decided.kind, decided.entity, decode_data(decided.type, TYPE_VERSIONS[decided.type], decided.data))
     work.series.update(before.series)
     work.attachments.update(before.attachments)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from domain.documents.fields import Attachment, DocumentFields, Payment
-from domain.entity import partial
+from domain.entity import Older, partial
 from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.lines import DocumentAllowanceCharge, Line, Totals, VatBreakdown
@@ -52,11 +52,25 @@ class Issued(Value, frozen=True, kw_only=True):
     payments: tuple[Payment, ...] = ()
 
 
-class Sent(Value, frozen=True, kw_only=True):
-    """It went out: how, and to which address."""
+How = Literal["email", "post", "peppol", "hand", "other"]
 
-    how: Literal["email", "post", "peppol", "hand", "other"]
+
+class Sent(Value, frozen=True, kw_only=True):
+    """It went out: how, and to which addresses."""
+
+    how: How
+    recipients: Annotated[tuple[Text, ...], Meta(max_length=50)] = ()
+
+
+class SentToOne(Value, frozen=True, kw_only=True):
+    """It went out: how, and to which address. Version 1 of ``Sent``."""
+
+    how: How
     to: Text | None = None
+
+
+def _sent(before: SentToOne) -> Sent:
+    return Sent(how=before.how, recipients=(before.to,) if before.to else ())
 
 
 class Accepted(Value, frozen=True, kw_only=True):
@@ -174,3 +188,6 @@ EVENTS: dict[Kind, dict[str, type[Value]]] = {
     Kind.DELIVERY_NOTE: {**_OF_ALL, "delivered": Delivered, **_CONVERTED, "cancelled": Cancelled},
     Kind.RECEIPT: {**_OF_ALL, "credited": Credited},
 }
+
+# What older versions of these facts were; every version that was ever recorded stays readable.
+OLDER: dict[str, tuple[Older, ...]] = {"sent": (Older(SentToOne, _sent),)}

@@ -437,6 +437,7 @@ def _rules(kind: Kind) -> KindRules:
         admit=partial(admit, kind=kind),
         number=_number,
         references=references,
+        older=e.OLDER,
     )
 
 

@@ -86,7 +86,7 @@ def test_a_change_of_nothing_makes_no_version(books: AccountOverHttp) -> None:
 def test_an_invoice_is_drafted_issued_sent_paid_and_credited(books: AccountOverHttp) -> None:
     path = books.draft()
     issued = books.make(f"{path}/issue", {"issue_date": "2026-01-31"})
-    sent = books.make(f"{path}/sent", {"how": "email", "to": "klant@example.com"})
+    sent = books.make(f"{path}/sent", {"how": "email", "recipients": ["klant@example.com"]})
     reminded = books.make(f"{path}/reminders", {"level": 1})
     partly = books.make(f"{path}/payments", {"amount": "5.38", "means": "30"})
     paid = books.make(f"{path}/payments", {"amount": "40.00", "means": "30"})

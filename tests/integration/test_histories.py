@@ -77,7 +77,9 @@ def test_every_snapshot_is_the_fold_of_its_events_at_every_version(
     for event in found.events:
         id_ = EntityId(str(event.entity_id))
         rules = rules_of(event.type)
-        folds[id_] = rules.evolve(folds.get(id_), decode_data(event.type, event.data), id_, event.version)
+        folds[id_] = rules.evolve(
+            folds.get(id_), decode_data(event.type, event.type_version, event.data), id_, event.version
+        )
         last[id_] = event
         assert msgspec.json.encode(folds[id_]).decode() == played.states[id_, event.version]
 
@@ -131,7 +133,7 @@ def test_numbers_are_given_out_in_order_without_a_gap(fresh_account: OpenAccount
     given_out: dict[tuple[Kind, str], list[int]] = defaultdict(list)
     for event in found.events:
         if event.type.endswith(".issued"):
-            issued: Any = decode_data(event.type, event.data)
+            issued: Any = decode_data(event.type, event.type_version, event.data)
             of = series("{year}-{number:05}", issued.issue_date)
             ordinal = of.ordinal(issued.number)
             assert ordinal is not None

@@ -251,24 +251,14 @@ def test_a_recorder_reads_nothing_of_another_account(opened: Opened) -> None:
 
 
 def test_an_event_of_an_older_type_version_is_upcast_when_it_is_read() -> None:
-    class Renamed(LineMapper):
-        upcasters = {
-            ("customer.created", -1): lambda data: {"called": data["name"]},
-            ("customer.created", 0): lambda data: {
-                "language": "nl",
-                "currency": "EUR",
-                "party": {"name": data["called"]},
-            },
-        }
-
     id_ = EntityId(new_id())
-    old = {"type_name": "customer.created", "entity": id_, "version": 1, "at": "2026-03-02T09:00:00.000000Z"}
-    state = line(**old, type_version=-1, actor="system:test", via="system", data=b'{"name":"Klant"}')  # type: ignore[arg-type]
+    old = {"type_name": "invoice.sent", "entity": id_, "version": 3, "at": "2026-03-02T09:00:00.000000Z"}
+    data = b'{"how":"email","to":"klant@example.com"}'
+    state = line(**old, type_version=1, actor="system:test", via="system", data=data)  # type: ignore[arg-type]
 
-    recorded = Renamed(JSONTranscoder()).to_domain_event(StoredEvent(id_, 1, "customer.created", state))
+    recorded = LineMapper(JSONTranscoder()).to_domain_event(StoredEvent(id_, 3, "invoice.sent", state))
 
-    assert recorded.event.data.party.name == "Klant"
-    assert recorded.event.type_version == 1
+    assert (recorded.event.type_version, recorded.event.data.recipients) == (2, ("klant@example.com",))
 
 
 def _drafted(opened: Opened) -> EntityId:

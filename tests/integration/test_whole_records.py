@@ -42,7 +42,7 @@ def test_whatever_events_lead_to_can_be_imported_and_corrected_to(fresh_account:
         id_ = EntityId(str(event.entity_id))
         rules = rules_of(event.type)
         before = states.get(id_)
-        after = rules.evolve(before, decode_data(event.type, event.data), id_, event.version)
+        after = rules.evolve(before, decode_data(event.type, event.type_version, event.data), id_, event.version)
         states[id_] = after
         if is_gone(after):
             continue
