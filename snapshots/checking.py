@@ -68,15 +68,16 @@ class PartitionInput(NamedTuple):
     """One partition: timeline lines with their positions, snapshot lines by kind with their line numbers.
 
     *copy_prefix* begins the rows that a builder copies (none are made without it); entities of *hold* are not copied
-    but handed out; facts are *digested* for who compares them; *partitions* is a power of two. Without *correcting*, a
-    snapshot that is not the fold of its events is a fault; with it, an event that leads there follows. *as_past* lines
-    are those up to a past position, of which there are no snapshots.
+    but handed out; facts are *digested* for who compares them; what must be looked at across entities meets in one of
+    so many *meetings*, a power of two. Without *correcting*, a snapshot that is not the fold of its events is a fault;
+    with it, an event that leads there follows. *as_past* lines are those up to a past position, of which there are no
+    snapshots.
     """
 
     lines: bytes
     positions: bytes
     snapshots: dict[Kind, tuple[bytes, bytes]]
-    partitions: int
+    meetings: int
     copy_prefix: bytes | None
     hold: frozenset[str]
     correcting: Correcting | None = None
@@ -89,7 +90,7 @@ class Spooled(NamedTuple):
     """One partition whose lines are in a `LineSpool`, at *places* of its file; the rest as in `PartitionInput`."""
 
     places: bytes
-    partitions: int
+    meetings: int
     copy_prefix: bytes | None
     hold: frozenset[str]
     correcting: Correcting | None
@@ -196,7 +197,7 @@ def check_partition(given: PartitionInput) -> PartitionChecked:
     """The partition's sound entities, and what is wrong with the others."""
     entities, corrected, faults = _check(given)
     everyone = entities + [entity for entity, _, _ in corrected]
-    across = note_across(everyone, given.partitions, faults)
+    across = note_across(everyone, given.meetings, faults)
     hold = given.hold
     free = [entity for entity in everyone if entity.id not in hold] if hold else everyone
     totaller = Totaller()
@@ -390,14 +391,14 @@ _TARGET_CODES = {kind: chr(65 + number) for number, kind in enumerate(KINDS)}
 _ANY_DOCUMENT = "".join(_TARGET_CODES[kind] for kind in Kind if kind.is_document)
 
 
-def note_across(entities: Iterable[Checked], partitions: int, faults: Faults) -> dict[int, bytes]:
-    """What of a partition's *entities* must be looked at together with others, by the partition where they meet.
+def note_across(entities: Iterable[Checked], meetings: int, faults: Faults) -> dict[int, bytes]:
+    """What of a partition's *entities* must be looked at together with others, by where they meet.
 
     Records end with a line feed; a reference that would break them is a fault. E: an entity that is there (id, kind,
     gone). R: references to one target (target, sources' kind, draft, kinds that it may lead to, field, sources). U, M:
     a key that must be unique, or by which things are taken for the same (id, kind, key).
     """
-    mask = partitions - 1
+    mask = meetings - 1
     across: dict[int, list[str]] = {}
     sources: dict[tuple[EntityId, str, str, tuple[Kind, ...]], list[EntityId]] = {}
     for entity in entities:
@@ -426,7 +427,7 @@ def note_across(entities: Iterable[Checked], partitions: int, faults: Faults) ->
         targets = "".join([_TARGET_CODES[one] for one in kinds]) if kinds else _ANY_DOCUMENT
         record = f"R{target}{draft}{targets} {field} {''.join(ids)}\n"
         across.setdefault(partition_of(target, mask), []).append(record)
-    return {partition: "".join(records).encode() for partition, records in across.items()}
+    return {meeting: "".join(records).encode() for meeting, records in across.items()}
 
 
 class References(NamedTuple):
