@@ -8,13 +8,12 @@ paused until somebody resumes it.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -27,42 +26,35 @@ from domain.application import Actor, Application, record_control
 from domain.control import AccountClosed, Control, Role, RoleLacking
 from domain.entity import converted
 from domain.errors import CounterfoilError, RestoreError
-from domain.events import encode_data, line, type_of, written_time
-from domain.ids import NIL, AccountId, PersonId, new_id
+from domain.ids import AccountId, PersonId, new_id
 from domain.kinds import Kind
 from domain.parties import Value
-from domain.rules import RULES
-from domain.store.database import BUILDER, PURGER, Database, DatabaseUnavailable, Row, set_account
+from domain.store.database import Database, DatabaseUnavailable, Row, set_account
 from domain.store.statements import statements
 from domain.store.streams import AccountUnknown
-from domain.subscriptions import Paused, SubscriptionState
-from domain.tree import Frontier, leaf_hash
-from domain.tree import append as append_leaves
-from domain.work import decode_state, is_gone
+from domain.subscriptions import SubscriptionState
+from domain.work import decode_state
 from projections.control_totals import ControlTotals, Totaller, differences
 from projections.moments import Position
-from projections.past import changed_since
 from snapshots.backup import Source, moment_named
-from snapshots.building import StreamBuilder, begin_stream, builder, delete_rows, sweep_abandoned
+from snapshots.building import StreamBuilder, begin_stream, builder, sweep_abandoned
 from snapshots.carrying import Carried, carry, decide
 from snapshots.checking import Checked, EntityFact, fact_of, partition_of
 from snapshots.clone_report import CloneReport
+from snapshots.cloned_rows import Copying, as_paused
 from snapshots.comparison import Comparison, Target, settings_that_differ
-from snapshots.examination import ENVELOPE
 from snapshots.manifest import Meaning
 from snapshots.progress import Progress, no_progress
 from snapshots.report import MOST_LISTED, Held, KindChanges
 from snapshots.restore import NoRoom, require_owner
 from snapshots.spool import Spool
 from snapshots.swap import Fresh, MovedOn, check_count, insert_segment, read_live, swap
+from snapshots.unopened import NameTaken, begin_account, remove, sweep_never_opened
 
 SQL = statements("snapshots", "cloning.sql")
 RESTORE_SQL = statements("snapshots", "restore.sql")
-_EVENTS_A_PIECE = 100_000  # one COPY, and one transaction, each: about 80 MB
-_ROWS_A_BLOCK = 500  # rows come one by one; handed on together they cost a third
 _USUAL_EVENT_BYTES = 1_000
 _MOST_PARTITIONS = 1024
-_PAUSED = Paused(reason="came with a clone")
 _CONTROL = msgspec.json.Decoder(Control)
 _encode = msgspec.json.Encoder().encode
 _decode_facts = msgspec.json.Decoder(list[EntityFact]).decode
@@ -96,18 +88,6 @@ class IntoItself(RestoreError):
 
     def __str__(self) -> str:
         return f"{self.account} would be cloned into itself; expected another account"
-
-
-@dataclass(eq=False)
-class NameTaken(RestoreError):
-    """Another account has the short name that a new one would get."""
-
-    code: ClassVar[str] = "clone.name-taken"
-    name: str
-    slug: str
-
-    def __str__(self) -> str:
-        return f"name: found {self.name!r}, whose short name {self.slug} is taken; expected another name"
 
 
 @dataclass(eq=False)
@@ -352,14 +332,14 @@ class _Clone:
             )
             try:
                 with builder(self._database, account, 1) as fresh:
-                    self._begin_account(account, name, slug)
+                    begin_account(self._database, (account, name, slug), self._actor, at=self._at)
                     if self._choices.dry_run:
                         raise _Rehearsed
                     built = self._fill(connections, source, account, fresh)
                     received = self._received(report, source, built)
                     self._open(source, carried, built, (account, name, slug), (opened, *first, received))
             except BaseException as wrong:
-                _remove(self._database, account)
+                remove(self._database, account)
                 if isinstance(wrong, _Rehearsed):
                     return report
                 raise
@@ -383,17 +363,6 @@ class _Clone:
         ]
         granted = c.AccessGranted(person=mine.person, name=mine.name, email=mine.email, role=Role.OWNER)
         return [granted, *(c.ModuleEnabled(module=module) for module in theirs.modules), *fields]
-
-    def _begin_account(self, account: AccountId, name: str, slug: str) -> None:
-        """A row for the account, under a name that nobody looks for. Raises NameTaken when *slug* is, as things are."""
-        with self._database.transaction(account) as connection:
-            key = {"account": account, "slug": slug}
-            if connection.execute(SQL["insert_account"], key).rowcount != 1:
-                raise NameTaken(name, slug)
-            connection.execute(SQL["name_account"], {**key, "slug": f"being-made-{account}"})
-            connection.execute(
-                SQL["insert_building_stream"], {"account": account, "at": self._at, "by": self._actor.name}
-            )
 
     def _open(
         self,
@@ -476,7 +445,7 @@ class _Clone:
                         Held(id=state.id, customer=state.customer, next_date=state.next_date.isoformat())
                         for state in active[: MOST_LISTED - len(held)]
                     ]
-                    lines = b"".join(_encode(_paused(state)) + b"\n" for state in states)
+                    lines = b"".join(_encode(as_paused(state)) + b"\n" for state in states)
                     after.add(kind, lines)
                 else:
                     both.add(kind, block)
@@ -514,38 +483,15 @@ class _Clone:
         fresh: StreamBuilder,
     ) -> Fresh:
         """Copy lines and entities into the fresh stream; after the lines, every active subscription is paused."""
-        copying = _Copying(self._database, source, account, fresh.stream, self._progress)
+        copying = Copying(self._database, source, account, fresh.stream, self._progress)
         with ThreadPoolExecutor(1) as beside:
             entities = beside.submit(copying.entities, connections[1])
             events = copying.events(connections[0], fresh)
             copied = entities.result()
-        frontier = self._pause(connections[0], source, fresh)
+        frontier = copying.subscriptions(connections[0], fresh, self._actor, self._at)
         fresh.finish()
         sent = (events + fresh.sent_events, copied + fresh.sent_entities)
         return Fresh(fresh.stream, frontier, *sent)
-
-    def _pause(self, connection: Connection[Row], source: Source, fresh: StreamBuilder) -> Frontier:
-        """The subscriptions, each active one with an event that pauses it. The log with those events."""
-        frontier = source.frontier
-        key = {"account": source.account, "stream": source.stream}
-        last_at = connection.execute(SQL["read_last_at"], key).fetchall()[0][0]
-        at = written_time(self._at if last_at is None else max(self._at, last_at))
-        for block in _blocks(_subscriptions(connection, source)):
-            envelopes, leaves, rows = [], [], []
-            for position, state in block:
-                paused = _paused(state)
-                if paused is not state:
-                    written = _pausing(paused, at, self._actor)
-                    match = ENVELOPE.fullmatch(written + b"\n")
-                    assert match is not None, "a line of ours is written as lines are"
-                    envelopes.append(match.groups())
-                    leaves.append(leaf_hash(written))
-                    position = frontier.size + len(leaves)  # noqa: PLW2901 - the event that pauses it is its last
-                rows.append(Checked(state.id, Kind.SUBSCRIPTION, position, paused, _encode(paused), is_gone(paused)))
-            fresh.lines(frontier.size + 1, envelopes, leaves)
-            fresh.entities(b"", 0, rows)
-            frontier = append_leaves(frontier, leaves)
-        return frontier
 
     def _lock_both(self, connection: Connection[Row], other: AccountId) -> dict[AccountId, tuple[int, Control | None]]:
         """Lock both accounts' histories, in one order for all who clone; where they stand. One of them stays set."""
@@ -624,109 +570,6 @@ class _Clone:
         )
 
 
-class _Copying:
-    """Copies rows of a source into a fresh stream of another account, as the bytes that PostgreSQL gives out."""
-
-    def __init__(self, database: Database, source: Source, account: AccountId, stream: int, progress: Progress) -> None:
-        self._database = database
-        self._source = source
-        self._account = account
-        self._stream = stream
-        self._progress = progress
-        self._key = {
-            "account": source.account,
-            "stream": source.stream,
-            "to_account": account,
-            "to_stream": stream,
-        }
-
-    def events(self, connection: Connection[Row], fresh: StreamBuilder) -> int:
-        """The lines; how many there were."""
-        head = self._source.head
-        sent = 0
-        for after in range(0, head, _EVENTS_A_PIECE):
-            last = min(after + _EVENTS_A_PIECE, head)
-            parameters = {**self._key, "after": after, "last": last}
-            with closing(_rows_out(connection, SQL["read_events"], parameters)) as rows:
-                sent += fresh.copied(SQL["write_events"], rows)
-            self._progress("timeline", sent, head)
-        return sent
-
-    def entities(self, connection: Connection[Row]) -> int:
-        """The entities but for subscriptions, by a connection of one's own; how many there were."""
-        source = self._source
-        with (
-            self._database.session(BUILDER) as session,
-            StreamBuilder(session, self._account, self._stream) as fresh,
-        ):
-            parameters = {**self._key, "head": source.head, "but": Kind.SUBSCRIPTION.value}
-            with closing(_rows_out(connection, SQL["read_entities"], parameters)) as rows:
-                sent = fresh.copied(SQL["write_entities"], rows)
-            if source.is_past:
-                for kind in Kind:
-                    if kind is not Kind.SUBSCRIPTION:
-                        then = changed_since(connection, source.account, source.stream, source.head, kind=kind)
-                        for block in _blocks(then):
-                            fresh.entities(b"", 0, [_checked(kind, one.position, one.state) for one in block])
-            fresh.finish()
-            return sent + fresh.sent_entities
-
-
-def _rows_out(
-    connection: Connection[Row], statement: bytes, parameters: dict[str, Any]
-) -> Generator[bytes, None, None]:
-    """The rows of a COPY, some together. To be closed: one that stops half way holds its connection until then."""
-    with connection.cursor().copy(statement, parameters) as copy:
-        for block in _blocks(copy):
-            yield b"".join(block)
-
-
-def _blocks(of: Iterable[Any]) -> Iterator[list[Any]]:
-    given = iter(of)
-    while block := list(islice(given, _ROWS_A_BLOCK)):
-        yield block
-
-
-def _checked(kind: Kind, position: int, state: Any) -> Checked:
-    return Checked(state.id, kind, position, state, _encode(state), is_gone(state))
-
-
-def _subscriptions(connection: Connection[Row], source: Source) -> Iterator[tuple[int, Any]]:
-    """The source's subscriptions with the positions of their last events, deleted ones among them."""
-    key = {"account": source.account, "stream": source.stream, "head": source.head, "kind": Kind.SUBSCRIPTION.value}
-    after = NIL
-    while True:
-        rows = connection.execute(SQL["read_unchanged"], {**key, "after": after, "rows": _ROWS_A_BLOCK}).fetchall()
-        if not rows:
-            break
-        for position, state, after in rows:  # noqa: B007 - the last one is where the next block begins
-            yield position, decode_state(Kind.SUBSCRIPTION, state)
-    if source.is_past:
-        yield from changed_since(connection, source.account, source.stream, source.head, kind=Kind.SUBSCRIPTION)
-
-
-def _paused(state: Any) -> Any:
-    """An active subscription paused; any other as it is."""
-    if state.state is not SubscriptionState.ACTIVE:
-        return state
-    rules = RULES[Kind.SUBSCRIPTION]
-    rules.admit(state, _PAUSED)
-    return rules.evolve(state, _PAUSED, state.id, state.version + 1)
-
-
-def _pausing(paused: Any, at: str, actor: Actor) -> bytes:
-    """The line of the event that led to *paused*."""
-    return line(
-        type_name=type_of(Kind.SUBSCRIPTION, _PAUSED),
-        entity=paused.id,
-        version=paused.version,
-        at=at,
-        actor=actor.name,
-        via="clone",
-        data=encode_data(_PAUSED),
-    )
-
-
 @contextmanager
 def _reading(
     database: Database, account: AccountId, as_of: Position | datetime | None, now: datetime
@@ -753,30 +596,3 @@ def _refused(report: CloneReport, code: str, reason: str, changed_meanwhile: int
 
 class _Rehearsed(Exception):
     """A rehearsal came to its end."""
-
-
-def sweep_never_opened(database: Database) -> list[AccountId]:
-    """Remove what clones that were killed left of accounts that they were making. The accounts' ids."""
-    with database.session(PURGER) as purger:
-        left = [AccountId(account) for (account,) in purger.execute(SQL["list_never_opened"])]
-    swept = []
-    for account in left:
-        with database.session(PURGER) as purger:
-            row = purger.execute(RESTORE_SQL["lock_builder"], {"account": account, "stream": 1}).fetchone()
-            if row and row[0]:
-                _remove(database, account)
-                swept.append(account)
-    return swept
-
-
-def _remove(database: Database, account: AccountId) -> None:
-    """Remove an account that was never opened, with all there is of it."""
-    with suppress(psycopg.Error):  # the database is gone: the next clone, or the service's start, sweeps what is left
-        with database.transaction(account) as connection:
-            connection.execute(RESTORE_SQL["abandon"], {"account": account, "stream": 1})
-        with database.session(PURGER) as purger:
-            delete_rows(purger, account, 1)
-            with purger.transaction():
-                set_account(purger, account)
-                purger.execute(SQL["delete_stream"], {"account": account})
-                purger.execute(SQL["delete_account"], {"account": account})

@@ -16,8 +16,9 @@ from domain.store.database import Database
 from projections.rebuild import rebuild
 from snapshots.building import sweep_abandoned
 from snapshots.clone_report import CloneReport
-from snapshots.cloning import NewAccount, clone_account, sweep_never_opened
+from snapshots.cloning import NewAccount, clone_account
 from snapshots.content import Content, read_content
+from snapshots.unopened import sweep_never_opened
 from tests.faults.test_interrupted import MOST_STEPS, Faults, failing, live, unfinished_rows
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import LINE, Books, is_sound

@@ -29,14 +29,13 @@ from snapshots.cloning import (
     CloneRefused,
     ClosedPeriodsCloned,
     IntoItself,
-    NameTaken,
     NewAccount,
     TargetChanged,
     clone_account,
-    sweep_never_opened,
 )
 from snapshots.content import read_content
 from snapshots.swap import swap
+from snapshots.unopened import NameTaken, sweep_never_opened
 from tests.fixtures.accounts import OpenAccount
 from tests.histories import History, histories, play
 from tests.integration.restoring import LINE, Books, is_sound
