@@ -17,7 +17,7 @@ from tests.integration.restoring import Books
 
 OPERATIONS: dict[str, tuple[Any, str]] = {
     "create": (spool.Spool, "__init__"),
-    "write": (spool.Spool, "_flush"),
+    "write": (spool.Spool, "_write"),
     "read": (spool, "_pread"),
 }
 
