@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from domain import commands
+from domain.documents.fields import Attachment
 from domain.errors import ArchiveError
+from domain.kinds import Kind
 from snapshots.authenticity import Authenticity
 from snapshots.container import Limits
 from snapshots.errors import ArchiveEdited, FileDiffers
@@ -17,7 +21,7 @@ from snapshots.report import readable as restore_text
 from snapshots.signing import KeyRing, Signer
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, SIGNER, Edited
-from tests.integration.restoring import Books, as_file
+from tests.integration.restoring import LINE, Books, as_file
 
 CUSTOMERS = "customers.jsonl"
 
@@ -204,3 +208,17 @@ def test_m06_an_older_authentic_archive_says_how_old_it_is_and_what_would_be_los
             "SELECT status, head_position FROM streams WHERE stream_id = %s", [restored.retired_stream]
         ).fetchone()
     assert kept == ("retired", report.events + 3), "all that would be lost is kept in the replaced stream"
+
+
+def test_an_attached_file_is_never_taken_for_another_than_its_name_says(books: Books, tmp_path: Path) -> None:
+    draft = books.make(Kind.INVOICE, customer=books.customer(), lines=[LINE])
+    content = b"as it was signed"
+    sha256 = hashlib.sha256(content).hexdigest()
+    file = Attachment(id="1", name="a.txt", media_type="text/plain", size=len(content), sha256=sha256)
+    books.run(lambda work: commands.attach(work, Kind.INVOICE, draft, file, content))
+    archive = Edited(books.backup(tmp_path))
+    archive.files[f"attachments/{sha256}"] = b"something else"
+
+    for accept_edits in (False, True):
+        with pytest.raises(ArchiveError, match=sha256):
+            books.restore(archive.as_signed(), accept_edits=accept_edits)

@@ -170,6 +170,16 @@ def test_a_trusted_key_whose_file_was_changed_is_refused(keys: Keys, tmp_path: P
         keys.ring()
 
 
+def test_a_trusted_keys_file_that_holds_another_key_is_refused(keys: Keys, tmp_path: Path) -> None:
+    keys.trust("them", public_pem(SIGNER.public), where="their.pem")
+    other = keys.signer().key
+    trusted = tmp_path / "keys" / "trusted"
+    (trusted / f"{other}.json").replace(trusted / f"{SIGNER.key}.json")
+
+    with pytest.raises(KeyUnusable, match=SIGNER.key):
+        keys.ring()
+
+
 def test_m09_after_a_rotation_the_old_signature_and_the_new_are_authentic(keys: Keys) -> None:
     old = keys.signer()
     before = old.sign(MANIFEST)

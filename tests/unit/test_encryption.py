@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pyrage
 import pytest
@@ -157,6 +157,17 @@ def test_chunks_that_are_cut_off_swapped_or_added_are_refused(lock: Lock, unlock
         assert refused.value.code == "archive.encryption-damaged"
 
 
+def test_an_empty_chunk_after_others_is_refused() -> None:
+    out = io.BytesIO()
+    with encrypted(out, PASSPHRASE) as sink:
+        cast(Any, sink)._seal(bytes(CHUNK_BYTES), is_last=False)
+
+    with pytest.raises(ArchiveError) as refused:
+        opened(out.getvalue(), PASSPHRASE)
+
+    assert refused.value.code == "archive.encryption-damaged"
+
+
 @pytest.mark.parametrize("factor", [b"19", b"31", b"63", b"99"])
 def test_a_work_factor_beyond_the_limit_is_refused_before_it_costs_anything(factor: bytes) -> None:
     content = sealed(b"plain", PASSPHRASE).replace(b" 5\n", b" %b\n" % factor, 1)
@@ -167,6 +178,14 @@ def test_a_work_factor_beyond_the_limit_is_refused_before_it_costs_anything(fact
     assert refused.value.code == "archive.work-factor"
 
 
+def spelled_otherwise(content: bytes) -> bytes:
+    """The same salt in Base64 whose last bits, which say nothing, are others."""
+    salt = content.split(b" ")[2]
+    letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    last = letters[letters.index(salt[-1]) + 1]
+    return content.replace(salt, salt[:-1] + bytes([last]), 1)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -174,6 +193,7 @@ def test_a_work_factor_beyond_the_limit_is_refused_before_it_costs_anything(fact
         lambda content: content.replace(b" 5\n", b" 0\n", 1),
         lambda content: content.replace(b" 5\n", b" 100000000000\n", 1),
         lambda content: content.replace(b"-> scrypt", b"-> scrypt x", 1),
+        spelled_otherwise,
         lambda content: content.replace(b"\n---", b"\n-> scrypt a 1\n\n---", 1),
         lambda content: b"age-encryption.org/v1\n" + b"-> x\n\n" * 100_000,
         lambda content: b"age-encryption.org/v1\n--- \n",
