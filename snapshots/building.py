@@ -22,36 +22,63 @@ from domain.store.database import BUILDER, PURGER, Database, Row, set_account
 from domain.store.statements import statements
 from snapshots.checking import Checked, row_of
 from snapshots.copying import HEADER, TRAILER, EventRows, entity_prefix
+from snapshots.streams import StreamBusy
 
 SQL = statements("snapshots", "restore.sql")
 ROWS_A_BATCH = 50_000  # one transaction each: about 40 MB, a second's work
 
 
-def begin_stream(database: Database, account: AccountId, actor: Actor, at: datetime) -> int:
-    """A fresh stream of the account, ``building``. Its number, never given before."""
+@contextmanager
+def fresh_stream(database: Database, account: AccountId, actor: Actor, at: datetime) -> Iterator[StreamBuilder]:
+    """Who fills a fresh stream of the account. When the ``with`` ends badly, it is abandoned and its rows are swept."""
+    with database.session(BUILDER) as owner:
+        stream = begin_stream(database, account, actor, at, owner)
+        with _filling(database, account, stream, owner) as made:
+            yield made
+
+
+def begin_stream(database: Database, account: AccountId, actor: Actor, at: datetime, owner: Connection[Row]) -> int:
+    """A fresh stream of the account, ``building``, which *owner*'s session holds. Its number, never given before.
+
+    It is held before anybody else sees it: a sweep that comes by at once would take it for one whose builder is gone.
+    """
     with database.transaction(account) as connection:
         connection.execute(SQL["lock_account"], {"account": account})
         parameters = {"account": account, "at": at, "by": actor.name}
         row = connection.execute(SQL["insert_building_stream"], parameters).fetchone()
-    assert row is not None, "an account has streams"
-    return int(row[0])
+        assert row is not None, "an account has streams"
+        stream = int(row[0])
+        _hold(owner, account, stream)
+    return stream
 
 
 @contextmanager
 def builder(database: Database, account: AccountId, stream: int) -> Iterator[StreamBuilder]:
-    """Who fills the stream. When the ``with`` ends badly, the stream is abandoned and its rows are swept."""
+    """Who fills a stream that nobody else knows of yet; else as ``fresh_stream``. Raises StreamBusy."""
     with database.session(BUILDER) as owner:
-        owner.execute(SQL["lock_builder"], {"account": account, "stream": stream})
-        # A batch need not be on disk before the next is sent: nobody is told of a stream until its swap commits, and
-        # that one waits for the log, in which all batches come before it. A crash before it leaves a stream that is
-        # swept, with or without its last rows.
-        owner.execute("SET synchronous_commit = off")
-        try:
-            with StreamBuilder(owner, account, stream) as made:
-                yield made
-        except BaseException:
-            _sweep(database, account, stream)
-            raise
+        _hold(owner, account, stream)
+        with _filling(database, account, stream, owner) as made:
+            yield made
+
+
+def _hold(owner: Connection[Row], account: AccountId, stream: int) -> None:
+    row = owner.execute(SQL["lock_builder"], {"account": account, "stream": stream}).fetchone()
+    if row is None or not row[0]:
+        raise StreamBusy(stream)
+
+
+@contextmanager
+def _filling(database: Database, account: AccountId, stream: int, owner: Connection[Row]) -> Iterator[StreamBuilder]:
+    # A batch need not be on disk before the next is sent: nobody is told of a stream until its swap commits, and that
+    # one waits for the log, in which all batches come before it. A crash before it leaves a stream that is swept, with
+    # or without its last rows.
+    owner.execute("SET synchronous_commit = off")
+    try:
+        with StreamBuilder(owner, account, stream) as made:
+            yield made
+    except BaseException:
+        _sweep(database, account, stream)
+        raise
 
 
 class StreamBuilder:

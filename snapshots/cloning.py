@@ -37,7 +37,7 @@ from domain.work import decode_state
 from projections.control_totals import ControlTotals, Totaller, differences
 from projections.moments import Position
 from snapshots.backup import Source, moment_named
-from snapshots.building import StreamBuilder, begin_stream, builder, sweep_abandoned
+from snapshots.building import StreamBuilder, builder, fresh_stream, sweep_abandoned
 from snapshots.carrying import Carried, carry, decide
 from snapshots.checking import Checked, EntityFact, fact_of, partition_of
 from snapshots.clone_report import CloneReport
@@ -242,8 +242,7 @@ class _Clone:
             self._refuse_if_closed(report)
             if self._choices.dry_run:
                 return report
-            stream = begin_stream(database, target.account, self._actor, self._at)
-            with builder(database, target.account, stream) as fresh:
+            with fresh_stream(database, target.account, self._actor, self._at) as fresh:
                 built = self._fill(connections, source, target.account, fresh)
                 at = self._application.clock()
 

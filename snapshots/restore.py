@@ -7,8 +7,8 @@ out. Nothing is sent, issued or called: a restore has no outward effect but its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Container, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple
@@ -48,7 +48,7 @@ from projections.moments import Position
 from snapshots.adding import CLASH, AddedSink, Kept, Returned, adjustments, is_return, number_clashes, returned
 from snapshots.archive import Archive, open_archive
 from snapshots.attribution import Attributing, Attribution
-from snapshots.building import StreamBuilder, begin_stream, builder, sweep_abandoned
+from snapshots.building import StreamBuilder, fresh_stream, sweep_abandoned
 from snapshots.checking import Checked, Correcting, add_totals
 from snapshots.comparison import Comparison, Target, conflicting_fields, fields_to_define, settings_that_differ
 from snapshots.container import Limits
@@ -611,10 +611,14 @@ class _Restore:
         """The builder of a fresh stream; none for a rehearsal."""
         if self._choices.dry_run:
             return nullcontext()
-        stream = begin_stream(self._database, self._access.account, self._actor, self._at)
-        begun = RestoreBegun(archive=self._archive.manifest.archive, mode=self._choices.mode, stream=stream)
-        self._application.record_control(self._access.account, self._actor, begun)
-        return builder(self._database, self._access.account, stream)
+        return self._begun()
+
+    @contextmanager
+    def _begun(self) -> Iterator[StreamBuilder]:
+        with fresh_stream(self._database, self._access.account, self._actor, self._at) as fresh:
+            begun = RestoreBegun(archive=self._archive.manifest.archive, mode=self._choices.mode, stream=fresh.stream)
+            self._application.record_control(self._access.account, self._actor, begun)
+            yield fresh
 
     def _examine(
         self,

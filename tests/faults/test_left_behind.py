@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from psycopg import Connection
 
 from api.housekeeping import CleanupReport
 from api.settings import Settings
-from snapshots.building import begin_stream
+from domain.store.database import BUILDER, Row
+from snapshots.building import begin_stream, sweep_abandoned
 from snapshots.partial_files import sweep_partials
 from tests.faults.test_interrupted import unfinished_rows
 from tests.fixtures.accounts import OpenAccount
@@ -120,12 +122,38 @@ def _when_gone(books: Books, settings: Settings) -> CleanupReport:
 
 
 def test_a_stream_that_was_begun_and_never_built_is_swept(books: Books, settings: Settings) -> None:
-    begin_stream(books.application.database, books.access.account, books.actor, books.clock())
+    database = books.application.database
+    with database.session(BUILDER) as owner:
+        begin_stream(database, books.access.account, books.actor, books.clock(), owner)
 
     report = cleaned(books, settings)
 
     assert report.swept[0].streams == (2,)
     assert statuses(books) == {1: "live", 2: "abandoned"}
+
+
+def test_r13_a_sweep_that_comes_by_just_when_a_stream_is_begun_leaves_it(
+    books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = books.backup(tmp_path)
+    database, account = books.application.database, books.access.account
+    swept: list[list[int]] = []
+    connection = database.connection
+
+    @contextmanager
+    def sweeping_first() -> Iterator[Connection[Row]]:
+        monkeypatch.setattr(database, "connection", connection)
+        swept.append(sweep_abandoned(database, account))
+        monkeypatch.setattr(database, "connection", sweeping_first)
+        with connection() as given:
+            yield given
+
+    monkeypatch.setattr(database, "connection", sweeping_first)
+    report = books.restore(archive)
+
+    assert report.outcome == "restored"
+    assert len(swept) > 3
+    assert set(map(tuple, swept)) == {()}
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from domain.store.database import PURGER
 from domain.store.streams import StreamUnknown
 from projections.timeline import Filter, read_timeline
 from snapshots import building
-from snapshots.building import begin_stream, builder, sweep_abandoned
+from snapshots.building import fresh_stream, sweep_abandoned
 from snapshots.container import Limits
 from snapshots.inspection import inspect_archive
 from snapshots.purging import Quota, purge, purge_due
@@ -159,9 +159,9 @@ def test_nothing_is_purged_while_its_archive_cannot_be_written(books: Books, pur
 
 def test_what_cannot_be_purged_is_refused_by_name(books: Books, purger: Purger, tmp_path: Path) -> None:
     restored(books, tmp_path)
-    building_now = begin_stream(books.application.database, books.access.account, books.actor, books.clock())
 
-    with builder(books.application.database, books.access.account, building_now):
+    with fresh_stream(books.application.database, books.access.account, books.actor, books.clock()) as made:
+        building_now = made.stream
         for stream, status in ((2, "live"), (building_now, "building")):
             with pytest.raises(StreamNotKept, match=status):
                 purger.one(stream)

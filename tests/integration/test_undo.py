@@ -23,7 +23,7 @@ from domain.kinds import Kind
 from domain.store.streams import StreamUnknown
 from domain.work import VersionStale
 from projections.timeline import CursorGone, Filter, read_timeline
-from snapshots.building import begin_stream, builder, sweep_abandoned
+from snapshots.building import fresh_stream, sweep_abandoned
 from snapshots.restore import OwnerOnly
 from snapshots.streams import StreamNotKept, differ, list_streams, show_stream
 from snapshots.undo import (
@@ -262,8 +262,8 @@ def test_what_people_hold_of_the_replaced_stream_is_stale_and_of_the_other_is_go
 
 def test_streams_that_are_not_retired_are_refused(books: Books) -> None:
     account, database = books.access.account, books.application.database
-    building = begin_stream(database, account, books.actor, books.clock())
-    with builder(database, account, building):
+    with fresh_stream(database, account, books.actor, books.clock()) as made:
+        building = made.stream
         for stream, status in ((1, "live"), (building, "building")):
             with pytest.raises(StreamNotKept, match=status):
                 undo(books, stream)
