@@ -194,7 +194,7 @@ def test_settings_that_give_the_data_another_meaning_are_named(
 
     assert {(one.setting, one.archive, one.account) for one in report.settings} >= {
         ("currency", "EUR", "USD"),
-        ("number format of invoice", "none", "F{year}-{number}"),
+        ("number format of invoice", "{year}-{number:05}", "F{year}-{number}"),
     }
 
 
