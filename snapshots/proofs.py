@@ -61,6 +61,9 @@ class ManifestUnfit(ArchiveError):
         return f"{self.file}: found {self.found}; expected {self.expected}"
 
 
+_SHOWN = 300  # characters of a line: who did what to which entity, and the first of its data
+
+
 class Inclusion(Value, frozen=True, kw_only=True, tag_field="proof", tag="inclusion"):
     """That ``line`` is the log's line at ``position``, counted from 1, under ``tree_head``.
 
@@ -82,10 +85,9 @@ class Inclusion(Value, frozen=True, kw_only=True, tag_field="proof", tag="inclus
         return verify_inclusion(leaf, self.position - 1, self.tree_head.size, _unhexed(self.path), root)
 
     def shows(self) -> str:
-        """What it says, for a person."""
-        return (
-            f"position {self.position:,} of {self.tree_head.size:,} events, root {self.tree_head.root}, is {self.line}"
-        )
+        """What it says, for a person; a long line is cut, for the proof itself has it whole."""
+        line = self.line if len(self.line) <= _SHOWN else f"{self.line[:_SHOWN]}…"
+        return f"position {self.position:,} of {self.tree_head.size:,} events, root {self.tree_head.root}, is {line}"
 
 
 class Consistency(Value, frozen=True, kw_only=True, tag_field="proof", tag="consistency"):
