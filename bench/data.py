@@ -21,7 +21,7 @@ from domain import control as c
 from domain.accounts import Access, ensure_person, open_account
 from domain.application import Actor, Application, entity_row
 from domain.documents import events as e
-from domain.events import encode_data, line, type_of, written_time
+from domain.events import TYPE_VERSIONS, encode_data, line, type_of, written_time
 from domain.ids import EntityId, new_id
 from domain.kinds import Kind
 from domain.lines import Line, Vat, with_net_amounts
@@ -284,7 +284,7 @@ def _copy_documents(database: Database, access: Access, actor: Actor, facts: Ite
                     )
                 )
                 values = (fact.type, actor.name, actor.via, fact.data.decode(), leaf)
-                copy.write_row((*common, 1, fact.version, position, id_, at, *values))
+                copy.write_row((*common, TYPE_VERSIONS[fact.type], fact.version, position, id_, at, *values))
                 leaves.append(leaf)
                 if len(leaves) == _LEAVES_A_BATCH:
                     frontier, leaves = append_leaves(frontier, leaves), []
