@@ -9,7 +9,6 @@ stays so, whatever signed archive it travels in later.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
@@ -19,7 +18,8 @@ import msgspec
 from domain.control import Control, Member
 from domain.errors import RestoreError
 from domain.ids import PersonId
-from snapshots.manifest import Attributed, Manifest, PersonNamed, Segment
+from snapshots.examination import Brought
+from snapshots.manifest import Attributed, Manifest, PersonNamed, email_hash
 from snapshots.report import PersonLinked
 
 Verdict = Literal["authentic", "edited", "unsigned"]
@@ -37,16 +37,6 @@ class UserMapRefused(RestoreError):
 
     def __str__(self) -> str:
         return f"user map, {self.entry}: found {self.found}; expected {self.expected}"
-
-
-class Brought(NamedTuple):
-    """Lines of one of the archive's segments, as they stand in the fresh stream: the first one's position, and how many
-    there are by each actor.
-    """
-
-    first_position: int
-    segment: Segment
-    actors: dict[str, int]
 
 
 class SegmentLinked(NamedTuple):
@@ -95,11 +85,6 @@ def read_user_map(text: str, name: str) -> dict[str, str]:
             raise UserMapRefused(person[:80], "the person twice", "each person once")
         made[person] = member
     return made
-
-
-def email_hash(salt: str, email: str) -> str:
-    """An address as a manifest has it: whoever knows the address can recognise it, and nobody else read it."""
-    return hashlib.sha256(f"{salt}{email.lower()}".encode()).hexdigest()
 
 
 class Attributing:

@@ -38,7 +38,6 @@ from projections.ahead import ahead
 from projections.control_totals import ControlTotals, Totaller
 from projections.moments import Moment, Position, resolve, resolve_head, written_moment
 from projections.past import changed_since, frontier_at
-from snapshots.attribution import email_hash
 from snapshots.container import ContainerWriter, EntrySink
 from snapshots.container.writer import ByteSink
 from snapshots.encryption import Lock, encrypted
@@ -60,6 +59,7 @@ from snapshots.manifest import (
     PersonNamed,
     Segment,
     TreeHead,
+    email_hash,
     encode,
     product_version,
 )

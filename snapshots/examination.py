@@ -22,7 +22,6 @@ from domain.tree import EMPTY, Frontier, leaf_hashes
 from domain.tree import append as append_leaves
 from projections.control_totals import ControlTotals, Totaller, differences
 from snapshots.archive import Archive
-from snapshots.attribution import Brought
 from snapshots.checking import (
     KINDS,
     TIMELINE_FILE,
@@ -95,6 +94,16 @@ class Across(NamedTuple):
 
 # A key, the archive's entity that has it, and the account's.
 Clash = tuple[str, str, str]
+
+
+class Brought(NamedTuple):
+    """Lines of one of the archive's segments, as they stand in the fresh stream: the first one's position, and how many
+    there are by each actor.
+    """
+
+    first_position: int
+    segment: Segment
+    actors: dict[str, int]
 
 
 class Examination(NamedTuple):

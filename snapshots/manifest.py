@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from importlib.metadata import version
 from typing import Annotated, Literal
 
@@ -150,6 +151,11 @@ class Manifest(Value, frozen=True, kw_only=True):
     email_salt: str = msgspec.field(default_factory=str)
     people: tuple[PersonNamed, ...] = ()
     files: tuple[FileListed, ...]
+
+
+def email_hash(salt: str, email: str) -> str:
+    """An address as a manifest has it: whoever knows the address can recognise it, and nobody else read it."""
+    return hashlib.sha256(f"{salt}{email.lower()}".encode()).hexdigest()
 
 
 def product_version() -> str:
