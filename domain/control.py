@@ -6,6 +6,7 @@ Its control stream is never in an archive and never replaced by a restore. ``Con
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
@@ -491,9 +492,9 @@ def evolve(control: Control, event: Any) -> Control:
         case ModuleDisabled():
             return replace(control, modules=tuple(name for name in control.modules if name != event.module))
         case NumbersGiven():
-            return replace(control, numbers_given=_highest(control.numbers_given, event.highest))
+            return replace(control, numbers_given=highest_of(control.numbers_given, event.highest))
         case CloneReceived():
-            return replace(control, numbers_given=_highest(control.numbers_given, event.numbers_given))
+            return replace(control, numbers_given=highest_of(control.numbers_given, event.numbers_given))
         case NumbersReused():
             given = {
                 series: min(number, event.lowest.get(series, number + 1) - 1)
@@ -519,7 +520,8 @@ def evolve(control: Control, event: Any) -> Control:
     return control  # a backup, a restore, a swap: history that changes nothing of what the account is
 
 
-def _highest(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
+def highest_of(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
+    """The higher number of each series of either."""
     return {series: max(before.get(series, 0), now.get(series, 0)) for series in {**before, **now}}
 
 

@@ -211,7 +211,7 @@ class _Clone:
                 there = Target(target.account, live.stream, live.position, live.control, theirs)
                 there.read(connection, with_keys=False)
                 today = self._at.astimezone(ZoneInfo(live.control.settings.time_zone)).date()
-                comparison = Comparison(there, adding=False, today=today)
+                comparison = Comparison(there, adding=False, today=today, given=source.control.numbers_given)
                 looked = self._look(source, ours)
                 for partition in range(partitions):
                     comparison.look(partition, _decode_facts(b"[" + ours.read(partition)[:-1] + b"]"))

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import copy
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
 from psycopg import Connection
 
-from domain.control import Control
+from domain.control import Control, highest_of
 from domain.custom_fields import CustomField, check_definition
 from domain.decimals import ZERO
 from domain.entity import FieldRefused
 from domain.ids import AccountId
-from domain.kinds import Kind
+from domain.kinds import DOCUMENT_KINDS, Kind
 from domain.numbering import DEFAULT_FORMAT, Series, series
 from domain.store.database import Row
 from domain.store.statements import statements
@@ -88,6 +89,7 @@ class Target:
         self.stream = stream
         self.position = position
         self.control = control
+        self.formats: dict[str, tuple[str, ...]] = {}
         self.count = 0
         self.totals = ControlTotals()
         self.totaller = Totaller()
@@ -95,6 +97,7 @@ class Target:
 
     def read(self, connection: Connection[Row], *, with_keys: bool) -> None:
         """Spool the live stream's entities. *with_keys* also by what an added one may be the same as."""
+        self.formats = read_formats(connection, self.account)
         mask = self._spool.partitions - 1
         with connection.cursor("target") as cursor:
             cursor.execute(SQL["read_target"], {"account": self.account, "stream": self.stream})
@@ -133,14 +136,46 @@ def _keys(kind: Kind, state: Any) -> tuple[list[str], list[str]]:
 
 
 class Compared(Protocol):
-    """The account that something is compared with: its live stream, itself, and its entities by partition."""
+    """The account that something is compared with: its live stream, itself, and its entities by partition.
+
+    ``formats``: of each kind of document the formats that its numbers have had, as ``read_formats`` gives them.
+    """
 
     stream: int
     control: Control
+    formats: dict[str, tuple[str, ...]]
 
     def partition(self, partition: int) -> dict[str, EntityFact]:
         """The entities of a partition, by id."""
         ...
+
+
+class _Formats(Struct):
+    number_formats: dict[str, str] | None = None
+
+
+class _Opened(Struct):
+    settings: _Formats
+
+
+_formats = msgspec.json.Decoder(_Formats).decode
+_opened = msgspec.json.Decoder(_Opened).decode
+
+
+def read_formats(connection: Connection[Row], account: AccountId) -> dict[str, tuple[str, ...]]:
+    """Of each kind of document the formats that the account has had for its numbers, the one in force first.
+
+    A series of an earlier one goes on where it was, should that format come back.
+    """
+    found: list[dict[str, str]] = []
+    for type_, data in connection.execute(SQL["read_formats"], {"account": account}).fetchall():
+        formats = (_opened(data).settings if type_ == "account.opened" else _formats(data)).number_formats
+        if formats is not None or type_ == "account.opened":
+            found.append(formats or {})
+    return {
+        kind.value: tuple(dict.fromkeys(formats.get(kind.value, DEFAULT_FORMAT) for formats in reversed(found)))
+        for kind in DOCUMENT_KINDS
+    }
 
 
 class Listed(Generic[T]):
@@ -206,9 +241,21 @@ def _exchange(mine: Listed[Any], ids: set[str], before: Listed[Any], now: Listed
 
 
 class Comparison:
-    """Adds up what becomes of each entity. ``look`` is handed to an examiner, and called once a partition."""
+    """Adds up what becomes of each entity. ``look`` is handed to an examiner, and called once a partition.
 
-    def __init__(self, target: Compared, *, adding: bool, today: date, defining: Iterable[CustomField] = ()) -> None:
+    *given*: the highest numbers by series that come along, beside what documents bear, as the account's own history
+    keeps them.
+    """
+
+    def __init__(
+        self,
+        target: Compared,
+        *,
+        adding: bool,
+        today: date,
+        defining: Iterable[CustomField] = (),
+        given: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self.bringing: set[str] = set()  # what is added, or comes back
         self.candidates: dict[str, tuple[EntityFact, EntityFact]] = {}
         self.came_back: list[CameBack] = []
@@ -223,8 +270,9 @@ class Comparison:
         self._today = today.isoformat()
         self._closed_until = target.control.settings.closed_until
         self._defined = {*target.control.defined_fields(), *((field.kind, field.key) for field in defining)}
+        self._given = highest_of(target.control.numbers_given, given)
         self._undefined: dict[tuple[str, str], int] = {}
-        self._series: dict[tuple[Kind, str], Series] = {}
+        self._series: dict[tuple[Kind, str], list[Series]] = {}
         self._highest: dict[tuple[str, str], int] = {}  # of each series, in the archive
 
     def may_return(self, returning: frozenset[str], *, named: frozenset[str]) -> None:
@@ -374,26 +422,30 @@ class Comparison:
                 currency=document.currency,
             )
         )
-        of = self._series_of(row.kind, document.issue_date)
-        ordinal = of.ordinal(row.number)
-        if ordinal is not None:
+        for of, ordinal in self._places(row.kind, row.number, document.issue_date):
             self.tally.gaps.setdefault((row.kind.value, of.key), Gap(of)).ordinals.append(ordinal)
 
     def note_number(self, kind: Kind, number: str, issue_date: str) -> None:
         """Note that a document of the archive bears *number*, so that its series goes on after it either way."""
-        of = self._series_of(kind, issue_date)
-        ordinal = of.ordinal(number)
-        if ordinal is not None:
+        for of, ordinal in self._places(kind, number, issue_date):
             key = (kind.value, of.key)
             self._highest[key] = max(ordinal, self._highest.get(key, 0))
 
-    def _series_of(self, kind: Kind, issue_date: str) -> Series:
-        """The account's series for documents of a kind in the month of *issue_date*."""
+    def _places(self, kind: Kind, number: str, issue_date: str) -> Iterator[tuple[Series, int]]:
+        """Which document *number* is of each of the account's series that it belongs to: of formats in force once too.
+
+        Formats of one key are one series, whatever their widths.
+        """
         month = (kind, issue_date[:7])
         if month not in self._series:
             on = date.fromisoformat(issue_date)
-            self._series[month] = series(self._target.control.number_format(kind.value), on)
-        return self._series[month]
+            self._series[month] = [series(text, on) for text in self._target.formats[kind.value]]
+        seen: set[str] = set()
+        for of in self._series[month]:
+            ordinal = of.ordinal(number)
+            if ordinal is not None and of.key not in seen:
+                seen.add(of.key)
+                yield of, ordinal
 
     def _change(self, change: Change, fact: EntityFact, *, dated_before: EntityFact | None = None) -> None:
         self.tally.kinds[fact.kind][change] += 1
@@ -487,12 +539,11 @@ class Comparison:
         """Of each series with lost numbers that it would give out again: those, the archive's highest, and the highest
         that earlier streams gave out. A number up to the archive's highest is not given out again either way.
         """
-        given = self._target.control.numbers_given
         for (kind, key), gap in sorted(self.tally.gaps.items()):
             archived = self._highest.get((kind, key), 0)
             ordinals = sorted(ordinal for ordinal in gap.ordinals if ordinal > archived)
             if ordinals:
-                yield kind, gap.series, ordinals, archived, given.get(f"{kind}/{key}", 0)
+                yield kind, gap.series, ordinals, archived, self._given.get(f"{kind}/{key}", 0)
 
 
 def fields_to_define(theirs: Iterable[CustomField], control: Control) -> list[CustomField]:

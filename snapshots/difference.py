@@ -18,7 +18,7 @@ from domain.store.statements import statements
 from domain.work import decode_state
 from projections.control_totals import Totaller, differences
 from snapshots.checking import Checked, EntityFact, add_totals, fact_of
-from snapshots.comparison import Comparison
+from snapshots.comparison import Comparison, read_formats
 from snapshots.meanwhile import Changed
 from snapshots.report import MOST_LISTED, LostDocument
 from snapshots.stream_report import KindDifference, StreamDifference
@@ -50,6 +50,7 @@ class Difference:
 
     def read(self, connection: Connection[Row], account: AccountId, stream: int) -> None:
         """Compare all there is, as the connection's transaction sees it; that must be a snapshot of the account."""
+        self._block.formats = read_formats(connection, account)
         connection.execute(SQL["merge_in_order"])
         with connection.cursor("both") as cursor:
             cursor.execute(SQL["read_both"], {"account": account, "live": self._live.stream, "stream": stream})
@@ -157,6 +158,7 @@ class _Block:
     def __init__(self, live: Live) -> None:
         self.stream = live.stream
         self.control: Control = live.control
+        self.formats: dict[str, tuple[str, ...]] = {}
         self.rows: dict[str, EntityFact] = {}
 
     def partition(self, _partition: int) -> dict[str, EntityFact]:

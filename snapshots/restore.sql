@@ -147,6 +147,12 @@ SELECT max(at) FROM events WHERE account_id = %(account)s AND stream_id = %(stre
 SELECT entity_id::text, kind, deleted, state FROM entities
 WHERE account_id = %(account)s AND stream_id = %(stream)s;
 
+-- name: read_formats
+-- What the account's own history says of number formats, oldest first. Key: control_events_pkey.
+SELECT type, data FROM control_events
+WHERE account_id = %(account)s AND type IN ('account.opened', 'settings.changed')
+ORDER BY position;
+
 -- name: read_invoiced_only_in
 -- Periods that a stream invoiced and the live one did not. Reads the stream's events once, by position.
 SELECT e.entity_id::text, e.data, d.number FROM events e

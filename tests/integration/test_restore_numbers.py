@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 
+from domain import control as c
+from domain.accounts import add_member, find_access
 from domain.ids import EntityId
 from domain.kinds import Kind
 from projections.timeline import Filter, read_timeline
+from snapshots.clone_report import CloneReport
+from snapshots.cloning import CloneChoices, clone_account
 from snapshots.report import RestoreReport, readable
+from snapshots.undo import activate
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import Books, is_sound
 
@@ -28,6 +33,21 @@ def number(books: Books, invoice: EntityId) -> str:
 def recorded(books: Books, type_: str) -> list[dict[str, Any]]:
     entries = read_timeline(books.application.database, books.access.account, Filter(type=type_)).entries
     return [{one.field: one.after for one in entry.changes} for entry in entries]
+
+
+def with_format(books: Books, text: str) -> None:
+    changed = c.SettingsChanged(number_formats={"invoice": text})
+    books.application.record_control(books.access.account, books.actor, changed)
+
+
+def cloned_over(books: Books, source: Books, **choices: Any) -> CloneReport:
+    """The report of a clone of *source* over the account, by who owns *source*."""
+    owner = next(one for one in source.access.control.members if one.role is c.Role.OWNER)
+    add_member(
+        books.application, books.access, books.actor, email=owner.email, name=owner.name, role=c.Role.ADMINISTRATOR
+    )
+    into = find_access(books.application.database, owner.person, books.access.account)
+    return clone_account(source.application, source.access, source.actor, into, choices=CloneChoices(**choices))
 
 
 def with_two_lost(books: Books, folder: Path, **choices: Any) -> tuple[EntityId, RestoreReport]:
@@ -125,3 +145,49 @@ def test_a_rehearsal_says_of_numbers_what_the_restore_does(books: Books, tmp_pat
         assert recorded(books, "numbers.given") == recorded(books, "numbers.reused") == []
         gaps = rehearsed.numbers_kept or rehearsed.numbers_reused
         assert [gap.next_number[-5:] for gap in gaps] == ["00002" if choice == "keep-series" else "00001"]
+
+
+@pytest.mark.parametrize("way", ["restore", "undo", "clone"])
+def test_lost_numbers_of_an_earlier_format_are_not_given_again_when_it_comes_back(
+    books: Books, fresh_account: OpenAccount, tmp_path: Path, way: str
+) -> None:
+    customer = books.customer()
+    books.issued(customer)
+    archive = books.backup(tmp_path)
+    if way == "undo":
+        books.restore(archive)
+    lost = [books.state(Kind.INVOICE, books.issued(customer)).number for _ in range(2)]
+    with_format(books, "F-{year}-{number}")
+    lost.append(books.state(Kind.INVOICE, books.issued(customer)).number)
+
+    if way == "restore":
+        kept = books.restore(archive).numbers_kept
+    elif way == "undo":
+        kept = activate(books.application, books.access, books.actor, 1).difference.numbers_kept
+    else:
+        kept = cloned_over(books, Books(fresh_account())).numbers_kept
+
+    assert {number for gap in kept for number in gap.missing} >= set(lost)
+    customer = books.customer()
+    for text in ("F-{year}-{number}", "{year}-{number:05}"):
+        with_format(books, text)
+        assert books.state(Kind.INVOICE, books.issued(customer)).number not in lost
+    assert is_sound(books)
+
+
+def test_a_clone_says_how_a_series_goes_on_that_its_source_gave_out_further(
+    books: Books, fresh_account: OpenAccount, tmp_path: Path
+) -> None:
+    source = Books(fresh_account())
+    buyer = source.customer()
+    archive = source.backup(tmp_path)
+    for _ in range(5):
+        source.issued(buyer)
+    source.restore(archive)
+    books.issued(books.customer())
+
+    report = cloned_over(books, source)
+
+    (kept,) = report.numbers_kept
+    assert kept.next_number == books.state(Kind.INVOICE, books.issued(buyer)).number
+    assert kept.next_number.endswith("00006")
