@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -129,16 +129,23 @@ _TYPE_OF_DATA: dict[tuple[Kind, type[Value]], str] = {
 
 _encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines
-_ANY_LINE: Any = Union[tuple(LINE_TYPES.values())]  # noqa: UP007 - made at run time
-_decode_lines = msgspec.json.Decoder(_ANY_LINE).decode_lines
-_decode_line = msgspec.json.Decoder(_ANY_LINE).decode
 _DATA_DECODERS = {name: msgspec.json.Decoder(data) for name, data in DATA_TYPES.items()}
-# How the line of an older version begins, which our one way of writing lines fixes, and what reads it.
-_OLDER_DECODERS = {
-    b'{"type":"%b","type_version":%d,' % (name.encode(), version): msgspec.json.Decoder(line_type).decode
-    for (name, version), line_type in OLDER_LINE_TYPES.items()
+_TODAYS = 0  # stands for the version that each type has now
+# How the line of an older version begins, which our one way of writing lines fixes.
+_OLDER_BEGINNINGS = {
+    b'{"type":"%b","type_version":%d,' % (name.encode(), version): version for name, version in OLDER_LINE_TYPES
 }
-_OLDER_BEGINNINGS = tuple(_OLDER_DECODERS)
+_ANY_OLDER_BEGINNING = tuple(_OLDER_BEGINNINGS)
+
+
+def _decoder(line_types: Iterable[Any]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(Union[tuple(line_types)])  # noqa: UP007 - made at run time
+
+
+_DECODERS = {_TODAYS: _decoder(LINE_TYPES.values())} | {
+    version: _decoder(line_type for (_, its), line_type in OLDER_LINE_TYPES.items() if its == version)
+    for version in set(_OLDER_BEGINNINGS.values())
+}
 
 
 def type_of(kind: Kind, data: Value) -> str:
@@ -232,19 +239,15 @@ def read_lines(block: bytes, limits: LineLimits = LINE_LIMITS) -> list[Event] | 
 
     The quick way, for bulk: one decode and one comparison for all. ``read_line`` then says what is wrong with which.
     """
-    if not are_within(block, limits):
+    if not block.endswith(b"\n") or not are_within(block, limits):
         return None
-    if not block:
-        return None
-    if any(beginning in block for beginning in _OLDER_BEGINNINGS):
-        return _read_mixed(block, limits)
-    return _read_todays(block)
+    return _by_version(block, _read_lines)
 
 
-def _read_todays(block: bytes) -> list[Event] | None:
-    """``read_lines`` of lines of today's versions."""
+def _read_lines(block: bytes, version: int) -> list[Event] | None:
+    """``read_lines`` of lines that are all of one older version, or of today's; as that version has them."""
     try:
-        events: list[Event] = _decode_lines(block)
+        events = _decode_lines(block, version)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         return None
     if _encode_lines(events) != block or holds_nul(block):
@@ -260,22 +263,29 @@ def _read_todays(block: bytes) -> list[Event] | None:
     return events if all(1 <= event.version <= MAX_VERSION for event in events) else None
 
 
-def _read_mixed(block: bytes, limits: LineLimits) -> list[Event] | None:
-    """``read_lines`` of a block that may hold lines of older versions: those one by one, the others at once."""
-    lines = block.split(b"\n")[:-1]
-    todays = [raw for raw in lines if not raw.startswith(_OLDER_BEGINNINGS)]
-    try:
-        older = [read_line(raw, limits) for raw in lines if raw.startswith(_OLDER_BEGINNINGS)]
-    except LineRefused:
-        return None
-    if not older:
-        return _read_todays(block)
-    read = _read_todays(b"\n".join(todays) + b"\n") if todays else []
-    return None if read is None else _merged(lines, iter(older), iter(read))
+def _by_version(block: bytes, read: Callable[[bytes, int], list[Event] | None]) -> list[Event] | None:
+    """What *read* makes of a block's lines, of each version at once, in their order and as today's versions have them;
+    None where it makes none of some.
+    """
+    if not any(beginning in block for beginning in _ANY_OLDER_BEGINNING):
+        return read(block, _TODAYS)
+    lines = block.removesuffix(b"\n").split(b"\n")
+    versions = [_version_of(raw) for raw in lines]
+    events = {}
+    for version in set(versions):
+        some = [raw for raw, of in zip(lines, versions, strict=True) if of == version]
+        its = read(b"\n".join([*some, b""]), version)
+        if its is None:
+            return None
+        events[version] = iter(its if version == _TODAYS else map(_as_today, its))
+    return [next(events[version]) for version in versions]
 
 
-def _merged(lines: list[bytes], older: Iterator[Event], todays: Iterator[Event]) -> list[Event]:
-    return [next(older) if raw.startswith(_OLDER_BEGINNINGS) else next(todays) for raw in lines]
+def _version_of(raw: bytes) -> int:
+    """The older version that a line begins as one of; 0 for today's."""
+    if not raw.startswith(_ANY_OLDER_BEGINNING):
+        return _TODAYS
+    return next(version for beginning, version in _OLDER_BEGINNINGS.items() if raw.startswith(beginning))
 
 
 def are_within(block: bytes, limits: LineLimits = LINE_LIMITS) -> bool:
@@ -290,20 +300,14 @@ def are_within(block: bytes, limits: LineLimits = LINE_LIMITS) -> bool:
 
 def decode_lines(block: bytes) -> list[Event]:
     """The events of a *block* of whole lines that the store gave out: what was recorded is not judged again."""
-    if not any(beginning in block for beginning in _OLDER_BEGINNINGS):
-        events: list[Event] = _decode_lines(block)
-        return events
-    lines = block.split(b"\n")
-    lines = lines[:-1] if not lines[-1] else lines
-    older = [_as_today(_decode_older(raw)) for raw in lines if raw.startswith(_OLDER_BEGINNINGS)]
-    todays = _decode_lines(b"\n".join([raw for raw in lines if not raw.startswith(_OLDER_BEGINNINGS)]))
-    return _merged(lines, iter(older), iter(todays))
+    events = _by_version(block, _decode_lines)
+    assert events is not None, "no decoder gives none"
+    return events
 
 
-def _decode_older(raw: bytes) -> Event:
-    beginning = next(one for one in _OLDER_BEGINNINGS if raw.startswith(one))
-    event: Event = _OLDER_DECODERS[beginning](raw)
-    return event
+def _decode_lines(block: bytes, version: int) -> list[Event]:
+    events: list[Event] = _DECODERS[version].decode_lines(block)
+    return events
 
 
 def _is_actor(actor: str) -> bool:
@@ -317,9 +321,9 @@ def read_line(raw: bytes, limits: LineLimits = LINE_LIMITS) -> Event:
     Raises LineRefused, which names the field and the reason.
     """
     check_json(raw, limits)
-    is_older = raw.startswith(_OLDER_BEGINNINGS)
+    version = _version_of(raw)
     try:
-        event: Event = _decode_older(raw) if is_older else _decode_line(raw)
+        event: Event = _DECODERS[version].decode(raw)
     except msgspec.ValidationError as wrong:
         raise _refused(wrong, raw) from None
     except msgspec.DecodeError as wrong:
@@ -339,7 +343,7 @@ def read_line(raw: bytes, limits: LineLimits = LINE_LIMITS) -> Event:
     written = _encode(event)
     if written != raw:
         raise LineRefused("", _difference(raw, written), "the canonical line for what it says")
-    return _as_today(event) if is_older else event
+    return event if version == _TODAYS else _as_today(event)
 
 
 def _is_time(text: str) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from domain.documents.events import Sent
-from domain.events import TYPE_VERSIONS, LineRefused, line, read_line, read_lines
+from domain.events import TYPE_VERSIONS, LineRefused, decode_lines, line, read_line, read_lines
 from domain.kinds import DOCUMENT_KINDS
 from projections.rebuild import rebuild
 from projections.timeline import Filter, read_timeline
@@ -82,8 +83,33 @@ def test_a_block_of_both_versions_is_read_in_its_order() -> None:
         sent(b'{"how":"hand"}', 1),
     ]
     block = b"".join(raw + b"\n" for raw in lines)
-    assert read_lines(block) == [read_line(raw) for raw in lines]
+    assert read_lines(block) == decode_lines(block) == [read_line(raw) for raw in lines]
     assert read_lines(lines[1] + b"\n") == [read_line(lines[1])]
+    assert read_lines(block.removesuffix(b"\n")) is None, "a line that does not end"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b'{"how":"email", "to":"b@example.com"}',
+        b'{"how":"email","to":"b@example.com","to":"c@example.com"}',
+        b'{"how":"email","to":"\\u0000"}',
+        b'{"how":"email","to":null}',
+    ],
+)
+def test_a_line_of_an_older_version_is_read_as_strictly_among_others(broken: bytes) -> None:
+    lines = [sent(b'{"how":"post"}', 2), sent(b'{"how":"hand"}', 1), sent(broken, 1), sent(b'{"how":"post"}', 1)]
+    with pytest.raises(LineRefused):
+        read_line(lines[2])
+    assert read_lines(b"".join(raw + b"\n" for raw in lines)) is None
+
+
+@pytest.mark.parametrize("part", [{"at": "2026-13-02T09:00:00.000000Z"}, {"actor": "nobody"}, {"version": 0}])
+def test_the_envelope_of_an_older_line_is_read_as_strictly(part: dict[str, Any]) -> None:
+    raw = line(type_name="invoice.sent", data=b'{"how":"post"}', type_version=1, **{**SENT, **part})
+    with pytest.raises(LineRefused):
+        read_line(raw)
+    assert read_lines(raw + b"\n") is None
 
 
 @pytest.mark.parametrize(
