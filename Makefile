@@ -33,7 +33,7 @@ check: $(READY) ## lint, format, types and import directions; changes nothing
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## measure against pg_dump, pg_restore and the stock eventsourcing library
+bench: $(READY) ## measure against pg_dump, pg_restore and the stock eventsourcing library, and what each check costs
 	$(BIN)/python -m bench
 
 fuzz: $(READY) ## tamper with archives, lines and UBL, COUNT inputs (ten million), and print what the readers made of them

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.postgres import embedded_server
-from bench import backup, clone, commands, memory, replay, restore
+from bench import backup, checks, clone, commands, memory, replay, restore
 from bench.account import Large, large_account
 from bench.server import Place
 
@@ -22,6 +22,7 @@ ON_THE_LARGE_ACCOUNT: dict[str, Callable[[Place, Large], dict[str, float]]] = {
     "backup": backup.measure,
     "restore": restore.measure,
     "clone": clone.measure,
+    "checks": checks.measure,
 }
 ALONE: dict[str, Callable[[Place], dict[str, float]]] = {"commands": commands.measure, "memory": memory.measure}
 MEASUREMENTS = [*ALONE, *ON_THE_LARGE_ACCOUNT]
