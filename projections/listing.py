@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 
 from psycopg import Connection
@@ -11,6 +12,8 @@ from domain.kinds import Kind
 from domain.store.database import Database, Row
 from domain.store.statements import statements
 from domain.store.streams import AccountUnknown
+from projections.moments import Position, resolve
+from projections.past import states_at
 from projections.timeline import CursorGone
 
 SQL = statements("projections", "listing.sql")
@@ -24,7 +27,7 @@ class Place(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Some of a kind's snapshots in the live stream, and the place after which there are more."""
+    """Some of a kind's snapshots in a stream, and the place after which there are more."""
 
     stream: int
     states: list[bytes]
@@ -52,6 +55,44 @@ def list_entities(
         rows = connection.execute(SQL["list_entities"], parameters).fetchall()
     following = Place(stream, rows[limit - 1][0]) if len(rows) > limit else None
     return Page(stream, [state.encode() for _, state in rows[:limit]], following)
+
+
+def list_entities_at(
+    database: Database,
+    account: AccountId,
+    kind: Kind,
+    named: Position | datetime,
+    *,
+    now: datetime,
+    after: Place | None = None,
+    limit: int = 100,
+) -> Page:
+    """As ``list_entities``, of what was there at the moment that is *named*, as it was then.
+
+    What was not changed since is what is stored; the others are folded from their events. Raises what ``resolve`` does,
+    and CursorGone when *after* is of another stream than the moment.
+    """
+    with database.transaction(account, snapshot=True) as connection:
+        moment = resolve(connection, account, named, now=now)
+        if after is not None and after.stream != moment.stream:
+            raise CursorGone(after.stream, moment.stream)
+        key = {"account": account, "stream": moment.stream, "kind": kind.value, "last": moment.position}
+        last = after.entity if after else NIL
+        found: list[tuple[str, bytes]] = []
+        while len(found) <= limit:
+            parameters = {**key, "after": last, "limit": limit + 1}
+            rows = connection.execute(SQL["list_there"], parameters).fetchall()
+            changed = [entity for entity, _, is_later in rows if is_later]
+            then = states_at(connection, account, moment, kind, changed)
+            for entity, state, is_later in rows:
+                was = then.get(entity) if is_later else state and state.encode()
+                if was:
+                    found.append((entity, was))
+            if len(rows) <= limit:
+                break
+            last = rows[-1][0]
+    following = Place(moment.stream, found[limit - 1][0]) if len(found) > limit else None
+    return Page(moment.stream, [state for _, state in found[:limit]], following)
 
 
 def find_numbered(database: Database, account: AccountId, kind: Kind, number: str) -> Page:

@@ -9,6 +9,13 @@ WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AN
   AND entity_id > %(after)s
 ORDER BY entity_id LIMIT %(limit)s;
 
+-- name: list_there
+-- A block of a kind's entities in the order in which they were made, deleted ones too; the state of those that were not
+-- changed after a position. Key: entities_pkey, or entities_number_key and a sort.
+SELECT entity_id::text, CASE WHEN position <= %(last)s AND NOT deleted THEN state END, position > %(last)s FROM entities
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND entity_id > %(after)s
+ORDER BY entity_id LIMIT %(limit)s;
+
 -- name: find_numbered
 -- The entity of a kind that bears a number, none or one. Key: entities_number_key.
 SELECT state FROM entities

@@ -22,6 +22,16 @@ FROM (SELECT v.line, v.position, n.entity_id, v.version
           ORDER BY e.version) AS v
       ORDER BY n.entity_id, v.version LIMIT %(rows)s) AS block;
 
+-- name: read_entities
+-- The events of entities of a kind up to a position. Key: events_version_key.
+SELECT e.entity_id::text, e.version, e.type, e.type_version, e.data
+FROM unnest(%(entities)s::uuid[]) AS n (entity_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM events e
+    WHERE e.account_id = %(account)s AND e.stream_id = %(stream)s AND e.entity_id = n.entity_id
+      AND e.position <= %(last)s AND starts_with(e.type, %(kind)s || '.')) AS e
+ORDER BY e.entity_id, e.version;
+
 -- name: read_entity
 -- The events of an entity, if it is of the kind, up to a position. Key: events_version_key.
 SELECT version, type, type_version, data FROM events

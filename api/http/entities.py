@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated
+from urllib.parse import urlencode
 
 import msgspec
 from fastapi import APIRouter, Query
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from api.http import actions, attachments, outcomes, reads, replies
 from api.http.bodies import Fields, OptionalFields
 from api.http.caller import Inside
-from api.http.errors import CursorRefused, FileUnknown, StreamReplaced
+from api.http.errors import CursorRefused, FileUnknown, RequestInvalid, StreamReplaced
 from api.http.outcomes import Result, known_id, run
 from api.http.schemas import COLLECTIONS, SCHEMAS, body_of
 from api.http.tags import IfMatch, from_cursor, to_cursor
@@ -84,18 +85,28 @@ def _list(kind: Kind) -> Callable[..., Response]:
         cursor: Annotated[str | None, Query(max_length=200)] = None,
         limit: Annotated[int, Query(ge=1, le=MOST_A_PAGE)] = PAGE,
         number: Annotated[str | None, Query(min_length=1, max_length=100, pattern=r"^[^\x00]*$")] = None,
+        as_of: Annotated[str | None, Query(max_length=60)] = None,
     ) -> Response:
         database, account = asking.application.database, asking.access.account
         if number is not None:
+            if as_of is not None:
+                raise RequestInvalid("query number", "found it with as_of; expected one of the two")
             found = listing.find_numbered(database, account, kind, number)
             return replies.collection(found.states, stream=found.stream)
+        after = _after(cursor)
         try:
-            page = listing.list_entities(database, account, kind, after=_after(cursor), limit=limit)
+            if as_of is None:
+                page = listing.list_entities(database, account, kind, after=after, limit=limit)
+            else:
+                named, now = read_moment(as_of), asking.application.clock()
+                page = listing.list_entities_at(database, account, kind, named, now=now, after=after, limit=limit)
         except CursorGone as gone:
             raise StreamReplaced(gone.found, gone.live) from None
         following = None
         if page.following is not None:
-            following = f"{request.url.path}?limit={limit}&cursor={to_cursor(*page.following)}"
+            moment = {} if as_of is None else {"as_of": as_of}
+            query = urlencode({"limit": limit, "cursor": to_cursor(*page.following), **moment})
+            following = f"{request.url.path}?{query}"
         return replies.collection(page.states, stream=page.stream, following=following)
 
     return list_entities

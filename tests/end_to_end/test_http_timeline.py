@@ -133,6 +133,20 @@ def test_an_entity_is_read_as_it_was(books: AccountOverHttp) -> None:
     assert by_time.headers["ETag"] == now.headers["ETag"]
 
 
+def test_a_list_is_read_as_it_was_page_by_page(books: AccountOverHttp) -> None:
+    made = [books.customer(name) for name in ("Jan", "Piet", "Klaas")]
+    books.ask("PATCH", f"customers/{made[0]}", {"party": {"name": "Jans"}})
+    books.ask("DELETE", f"customers/{made[2]}")
+
+    first = books.get("customers", params={"as_of": "1.3", "limit": 2})
+    second = books.get(first.headers["Link"].partition("?")[2].partition(">")[0].join(("customers?", "")))
+
+    names = [item["party"]["name"] for page in (first, second) for item in page.json()["items"]]
+    assert names == ["Jan", "Piet", "Klaas"]
+    assert [item["party"]["name"] for item in books.get("customers").json()["items"]] == ["Jans", "Piet"]
+    assert books.get("customers", params={"as_of": "1", "number": "x"}).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("as_of", "status", "code"),
     [

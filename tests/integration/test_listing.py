@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain import commands
-from domain.ids import AccountId
+from domain.events import decode_data, rules_of
+from domain.ids import AccountId, EntityId
 from domain.kinds import Kind
 from domain.store.streams import AccountUnknown
-from projections.listing import Page, Place, count_kinds, find_numbered, list_entities
+from domain.work import is_gone, kind_of
+from projections.listing import Page, Place, count_kinds, find_numbered, list_entities, list_entities_at
+from projections.moments import Position
 from projections.timeline import CursorGone
-from tests.fixtures.accounts import OpenAccount
+from tests.fixtures.accounts import OpenAccount, OpenedAccount
+from tests.histories import History, histories, play
 from tests.integration.restoring import Books
+from tests.integration.test_histories import few, stored
 
 
 @pytest.fixture
@@ -114,3 +122,57 @@ def test_an_account_that_is_not_there_is_named(books: Books) -> None:
         list_entities(books.application.database, nobody, Kind.CUSTOMER)
     with pytest.raises(AccountUnknown):
         find_numbered(books.application.database, nobody, Kind.INVOICE, "1")
+
+
+@few
+@given(histories(), st.floats(0, 1), st.integers(1, 7))
+def test_a_list_as_of_a_position_holds_what_the_events_up_to_it_lead_to(
+    fresh_account: OpenAccount, history: History, part: float, limit: int
+) -> None:
+    opened = fresh_account()
+    play(opened.application, opened.access, history)
+    found = stored(opened)
+    position = round(found.head_position * part)
+    folds: dict[str, Any] = {}
+    for event in found.events[:position]:
+        id_, rules = str(event.entity_id), rules_of(event.type)
+        data = decode_data(event.type, event.type_version, event.data)
+        folds[id_] = rules.evolve(folds.get(id_), data, EntityId(id_), event.version)
+
+    for kind in Kind:
+        there = [folds[id_] for id_ in sorted(folds) if kind_of(folds[id_]) is kind and not is_gone(folds[id_])]
+        assert listed_at(opened, kind, position, limit) == [msgspec.json.encode(state) for state in there]
+
+
+def listed_at(opened: OpenedAccount, kind: Kind, position: int, limit: int) -> list[bytes]:
+    """All pages of a list as of a position."""
+    states: list[bytes] = []
+    after: Place | None = None
+    while True:
+        found = list_entities_at(
+            opened.application.database,
+            opened.access.account,
+            kind,
+            Position(None, position),
+            now=opened.clock.now,
+            after=after,
+            limit=limit,
+        )
+        states += found.states
+        after = found.following
+        if after is None:
+            return states
+
+
+def test_a_place_of_another_stream_than_the_moment_is_gone(books: Books) -> None:
+    books.customer()
+    after = Place(7, "00000000-0000-0000-0000-000000000000")
+    with pytest.raises(CursorGone):
+        list_entities_at(
+            books.application.database,
+            books.access.account,
+            Kind.CUSTOMER,
+            Position(None, 1),
+            now=books.clock.now,
+            after=after,
+        )
