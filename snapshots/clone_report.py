@@ -94,7 +94,7 @@ def readable_clone(report: CloneReport) -> str:
             f"{report.account} now lives in stream {report.live_stream} ({report.events:,} events,"
             f" tree root {report.root}){kept}."
         )
-    lines += changes(report, "source") + losses(report) + people(report)
+    lines += changes(report.changes, "source") + losses(report) + people(report.people)
     lines += [f"Setting {one.setting}: source {one.archive}, account {one.account}." for one in report.settings]
     lines += [
         f"Custom field {one.kind}.{one.key} is not defined here: {one.values:,} values kept, not shown."

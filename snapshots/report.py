@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from domain.parties import Value
 from projections.control_totals import ControlTotals, Difference
 from snapshots.authenticity import Authenticity
 from snapshots.checking import Correction
 from snapshots.faults import Fault
-
-if TYPE_CHECKING:
-    from snapshots.clone_report import CloneReport
-    from snapshots.stream_report import StreamDifference
 
 MOST_LISTED = 1_000  # of each list, in full; what is beyond is counted
 
@@ -316,8 +312,8 @@ def readable(report: RestoreReport) -> str:
             f"The account now lives in stream {report.live_stream} ({report.events:,} events,"
             f" tree root {report.root}); stream {report.retired_stream} is kept for undo."
         )
-    lines += _selection(report) + changes(report) + losses(report) + _reused(report) + _meanwhile(report)
-    lines += _corrections(report) + people(report) + _meaning(report) + _faults(report)
+    lines += _selection(report) + changes(report.changes) + losses(report) + _reused(report) + _meanwhile(report)
+    lines += _corrections(report) + people(report.people) + _meaning(report) + _faults(report)
     if report.differences:
         lines.append("Control totals, account before → result:")
         lines += figures(report.differences)
@@ -335,9 +331,9 @@ def _more(count: int, shown: int) -> list[str]:
     return [f"  … and {count - shown:,} more (all with --json)"] if count > shown else []
 
 
-def changes(report: RestoreReport | CloneReport, came_from: str = "archive") -> list[str]:
+def changes(found: tuple[KindChanges, ...], came_from: str = "archive") -> list[str]:
     """What becomes of each kind, as a table."""
-    rows = [one for one in report.changes if one.in_account or one.in_archive]
+    rows = [one for one in found if one.in_account or one.in_archive]
     if not rows:
         return []
     head = f"{'kind':<16}{'account':>9}{came_from:>9}{'created':>9}{'replaced':>10}{'removed':>9}{'unchanged':>11}"
@@ -351,7 +347,51 @@ def changes(report: RestoreReport | CloneReport, came_from: str = "archive") -> 
     ]
 
 
-def losses(report: RestoreReport | StreamDifference | CloneReport) -> list[str]:
+class Losing(Protocol):
+    """What reports of restores, clones and undos say alike of what is lost."""
+
+    @property
+    def lost_documents(self) -> tuple[LostDocument, ...]:
+        """Issued documents that go, the first in full."""
+        ...
+
+    @property
+    def lost_documents_count(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def lost_documents_sent(self) -> int:
+        """How many of them were sent."""
+        ...
+
+    @property
+    def went_back(self) -> tuple[WentBack, ...]:
+        """Documents that stay but go back."""
+        ...
+
+    @property
+    def went_back_count(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def in_closed_periods(self) -> tuple[InClosedPeriod, ...]:
+        """Documents in closed periods that change."""
+        ...
+
+    @property
+    def in_closed_periods_count(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def numbers_kept(self) -> tuple[NumbersKept, ...]:
+        """Series that go on after what is lost."""
+        ...
+
+
+def losses(report: Losing) -> list[str]:
     """What is lost, a line each."""
     lines = []
     if report.lost_documents_count:
@@ -410,13 +450,13 @@ def _corrections(report: RestoreReport) -> list[str]:
     return lines + _more(report.corrections_count, 20)
 
 
-def people(report: RestoreReport | CloneReport) -> list[str]:
+def people(found: tuple[PersonLinked, ...]) -> list[str]:
     """To whom events are linked, a line each."""
     return [
         f"Events of {person.name or person.person}: {person.events:,}, linked to {person.linked_to_name}"
         f"{'' if person.verified else ' (who it was is not verified)'}"
         f"{'' if person.has_access else ' (no access to this account)'}."
-        for person in report.people
+        for person in found
     ]
 
 
