@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import psycopg
 from psycopg import Connection, Copy
 from psycopg.copy import QueuedLibpqWriter
 
 from domain.application import Actor
+from domain.errors import RestoreError
 from domain.ids import AccountId
 from domain.store.database import BUILDER, PURGER, Database, Row, set_account
 from domain.store.statements import statements
 from snapshots.checking import Checked, row_of
 from snapshots.copying import HEADER, TRAILER, EventRows, entity_prefix
-from snapshots.streams import StreamBusy
 
 SQL = statements("snapshots", "restore.sql")
 ROWS_A_BATCH = 50_000  # one transaction each: about 40 MB, a second's work
@@ -35,6 +36,17 @@ def fresh_stream(database: Database, account: AccountId, actor: Actor, at: datet
         stream = begin_stream(database, account, actor, at, owner)
         with _filling(database, account, stream, owner) as made:
             yield made
+
+
+@dataclass(eq=False)
+class StreamBusy(RestoreError):
+    """Somebody is at work on the stream: it is being purged, or copied from, or made live again."""
+
+    code: ClassVar[str] = "stream.busy"
+    stream: int
+
+    def __str__(self) -> str:
+        return f"stream {self.stream}: somebody is at work on it just now; try again"
 
 
 def begin_stream(database: Database, account: AccountId, actor: Actor, at: datetime, owner: Connection[Row]) -> int:

@@ -22,9 +22,9 @@ from domain.parties import Value
 from domain.store.database import PURGER
 from domain.store.statements import statements
 from snapshots.backup import Backup
-from snapshots.building import delete_rows
+from snapshots.building import StreamBusy, delete_rows
 from snapshots.invoiced import invoiced_only_in
-from snapshots.streams import Kept, StreamBusy, StreamNotKept, find_stream, retired_at
+from snapshots.streams import Kept, StreamNotKept, find_stream, retired_at
 from snapshots.swap import read_live
 
 SQL = statements("snapshots", "streams.sql")

@@ -10,12 +10,12 @@ from projections.control_totals import ControlTotals, Difference
 from snapshots.authenticity import Authenticity
 from snapshots.checking import Correction
 from snapshots.faults import Fault
+from snapshots.swap import Subscriptions
 
 MOST_LISTED = 1_000  # of each list, in full; what is beyond is counted
 
 Mode = Literal["overwrite", "add"]
 OnErrors = Literal["abort", "skip"]
-Subscriptions = Literal["hold", "moved"]
 OnMeanwhile = Literal["refuse", "discard"]
 Numbers = Literal["keep-series", "reuse-numbers"]
 CustomFields = Literal["report", "define"]

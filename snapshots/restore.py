@@ -69,7 +69,6 @@ from snapshots.report import (
     OnErrors,
     OnMeanwhile,
     RestoreReport,
-    Subscriptions,
 )
 from snapshots.selecting import (
     Chosen,
@@ -83,7 +82,7 @@ from snapshots.selecting import (
 )
 from snapshots.signing import NO_KEYS, KeyRing
 from snapshots.spool import Spool
-from snapshots.swap import Fresh, Live, MovedOn, insert_segment, read_live, swap
+from snapshots.swap import Fresh, Live, MovedOn, Subscriptions, insert_segment, read_live, swap
 from snapshots.token import Seen, check_token, seen, token_for
 
 SQL = statements("snapshots", "restore.sql")

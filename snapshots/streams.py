@@ -51,17 +51,6 @@ class StreamNotKept(RestoreError):
         return f"stream {self.stream} is {self.status}; expected a retired one"
 
 
-@dataclass(eq=False)
-class StreamBusy(RestoreError):
-    """Somebody is at work on the stream: it is being purged, or copied from, or made live again."""
-
-    code: ClassVar[str] = "stream.busy"
-    stream: int
-
-    def __str__(self) -> str:
-        return f"stream {self.stream}: somebody is at work on it just now; try again"
-
-
 class Kept(NamedTuple):
     """A stream that is not live: its number, status and log."""
 

@@ -23,9 +23,9 @@ from domain.parties import Value
 from domain.store.database import Database, Row
 from domain.store.statements import statements
 from domain.tree import Frontier
-from snapshots.report import Subscriptions
 
 SQL = statements("snapshots", "restore.sql")
+Subscriptions = Literal["hold", "moved"]
 _CONTROL = msgspec.json.Decoder(Control)
 
 

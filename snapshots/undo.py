@@ -25,11 +25,12 @@ from domain.parties import Value
 from domain.store.database import APP, Database, DatabaseUnavailable, Row
 from domain.store.statements import statements
 from domain.store.streams import AccountUnknown
+from snapshots.building import StreamBusy
 from snapshots.meanwhile import read_changed, with_both_sides
 from snapshots.report import OnMeanwhile
 from snapshots.restore import require_owner
 from snapshots.stream_report import ActivationReport
-from snapshots.streams import Kept, StreamBusy, differ, find_retired
+from snapshots.streams import Kept, differ, find_retired
 from snapshots.swap import CountDiffers, Fresh, Live, MovedOn, read_live, swap
 
 SQL = statements("snapshots", "restore.sql")

@@ -97,9 +97,10 @@ def restore(
     from domain.kinds import Kind
     from projections.moments import read_moment
     from snapshots.attribution import read_user_map
-    from snapshots.report import CustomFields, Doubles, Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions, readable
+    from snapshots.report import CustomFields, Doubles, Mode, Numbers, OnErrors, OnMeanwhile, readable
     from snapshots.restore import Choices, Refused, restore_archive
     from snapshots.selecting import read_left_out
+    from snapshots.swap import Subscriptions
     from snapshots.token import TokenStale
 
     given = None if left_out is None else read_left_out(left_out.read_bytes())

@@ -26,9 +26,10 @@ from projections.moments import read_moment
 from snapshots.backup import take_backup
 from snapshots.encryption import Lock, Passphrase, Recipients
 from snapshots.inspection import inspect_archive
-from snapshots.report import CustomFields, Doubles, Mode, Numbers, OnErrors, OnMeanwhile, Subscriptions
+from snapshots.report import CustomFields, Doubles, Mode, Numbers, OnErrors, OnMeanwhile
 from snapshots.restore import Choices, restore_archive
 from snapshots.selecting import read_left_out
+from snapshots.swap import Subscriptions
 
 backups = APIRouter(prefix="/accounts/{account}/backups", tags=["backups"])
 archives = APIRouter(prefix="/accounts/{account}/archives", tags=["archives"])

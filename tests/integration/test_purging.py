@@ -22,12 +22,12 @@ from domain.store.database import PURGER
 from domain.store.streams import StreamUnknown
 from projections.timeline import Filter, read_timeline
 from snapshots import building
-from snapshots.building import fresh_stream, sweep_abandoned
+from snapshots.building import StreamBusy, fresh_stream, sweep_abandoned
 from snapshots.container import Limits
 from snapshots.inspection import inspect_archive
 from snapshots.purging import Quota, purge, purge_due
 from snapshots.signing import KeyRing
-from snapshots.streams import StreamBusy, StreamNotKept
+from snapshots.streams import StreamNotKept
 from snapshots.undo import kept_from_purging
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import Edited
