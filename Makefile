@@ -2,12 +2,13 @@
 PYTHON ?= python3
 UBL ?=
 COUNT ?= 10000000
+MINUTES ?= 90
 
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fuzz serve clean
+.PHONY: help setup demo test check bench fuzz faults serve clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -38,6 +39,9 @@ bench: $(READY) ## measure against pg_dump, pg_restore and the stock eventsourci
 
 fuzz: $(READY) ## tamper with archives, lines and UBL, COUNT inputs (ten million), and print what the readers made of them
 	$(BIN)/python -m tests.fuzz --accidents --count $(COUNT)
+
+faults: $(READY) ## let every operation fail at each of its points, for MINUTES at most; figures into docs/reliability.md
+	$(BIN)/python -m tests.faults.sweep --minutes $(MINUTES) --write docs/reliability.md
 
 serve: $(READY) ## answer HTTP on 127.0.0.1:8017, or on COUNTERFOIL_HOST and COUNTERFOIL_PORT
 	$(BIN)/counterfoil serve

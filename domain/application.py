@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+import psycopg
 from psycopg import Connection
 
 from domain import control as c
@@ -27,7 +28,7 @@ from domain.numbering import Series
 from domain.parties import Value
 from domain.recent import MOST_STATE_BYTES, Recent, Seen, with_newer
 from domain.rules import RULES
-from domain.store.database import Database, Row, set_account
+from domain.store.database import Database, DatabaseUnavailable, Row, set_account
 from domain.store.streams import (
     SQL,
     AccountUnknown,
@@ -46,6 +47,9 @@ from domain.work import Brought, TooMuchAtOnce, VersionStale, Work, decode_state
 
 T = TypeVar("T")
 _FREE_TRIES = 2  # more would starve a command on a busy account, fewer would queue it for one unlucky moment
+# A command that the server broke off because of others, wholly, is tried again on what is there by then.
+_BROKEN_OFF = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+_TRIES = 3
 _CONTROL = msgspec.json.Decoder(Control)
 _PERIOD = msgspec.json.Decoder(PeriodInvoiced)
 _PURGED = msgspec.json.Decoder(c.PeriodsInvoiced)
@@ -138,8 +142,11 @@ class Application:
     ) -> Outcome:
         """Like ``run``, but says where in which stream it was recorded as well."""
         named = [*reads, *([expected.entity] if expected else [])]
+        decision = _Decision(account, actor, command, named, expected)
+        return _tried(lambda: self._outcome(account, decision))
+
+    def _outcome(self, account: AccountId, decision: _Decision) -> Outcome:
         with self.database.connection() as connection:
-            decision = _Decision(account, actor, command, named, expected)
             done = self._from_recent(connection, decision)
             for _ in range(_FREE_TRIES):
                 if done is not None:
@@ -231,15 +238,19 @@ class Application:
     ) -> Control:
         """Record *events* on the account's control stream, judged by its rules. The account after them.
 
-        What *beside* changes by the connection it is given is in the same transaction.
+        What *beside* changes by the connection it is given is in the same transaction. Raises StoreError leaves.
         """
-        while True:
-            with self.database.transaction(account) as connection:
-                control = self._control(connection, account)
-                recorded = record_control(connection, account, actor, control, events, at=self.clock())
-                if recorded is not None:
-                    beside(connection)
-                    return recorded
+
+        def attempt() -> Control:
+            while True:
+                with self.database.transaction(account) as connection:
+                    control = self._control(connection, account)
+                    recorded = record_control(connection, account, actor, control, events, at=self.clock())
+                    if recorded is not None:
+                        beside(connection)
+                        return recorded
+
+        return _tried(attempt)
 
     def find(self, account: AccountId, kind: Kind, entity: EntityId) -> tuple[Any, int]:
         """An entity's state, and the live stream it is in. Raises EntityUnknown, also for a deleted one."""
@@ -307,6 +318,17 @@ def _left_out(period: PeriodInvoiced | c.InvoicedPeriod, number: str | None, str
     return PeriodLeftOut(
         start=period.start, next_date=period.next_date, document=period.document, number=number, stream=stream
     )
+
+
+def _tried(attempt: Callable[[], T]) -> T:
+    """What *attempt* comes to, begun anew a few times where the server broke it off. Raises DatabaseUnavailable."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return attempt()
+        except psycopg.OperationalError as wrong:
+            if not left or not isinstance(wrong, _BROKEN_OFF):
+                raise DatabaseUnavailable.because(wrong) from wrong
+    raise AssertionError("the last try returns or raises")
 
 
 class StreamReader:

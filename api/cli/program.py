@@ -134,9 +134,10 @@ def _unforeseen(wrong: Exception) -> tuple[str, str]:
     """Code and reason of what is no error of ours."""
     import psycopg
 
+    from domain.store.database import DatabaseUnavailable
+
     if isinstance(wrong, psycopg.OperationalError):
-        said = (str(wrong).strip() or type(wrong).__name__).splitlines()[0]
-        return "database.unavailable", f"the database does not answer: {said}"
+        return DatabaseUnavailable.code, str(DatabaseUnavailable.because(wrong))
     if isinstance(wrong, OSError):
         return "file.refused", f"{wrong.filename or 'the output'}: {wrong.strerror or wrong}"
     return "program.failed", f"something that should not happen did ({type(wrong).__name__}); {_logged(wrong)}"

@@ -162,6 +162,8 @@ def answer(request: Request, error: Exception, *, headers: dict[str, str] | None
     """*error* as a problem. Logs what is our own fault."""
     if isinstance(error, (DecimalException, OverflowError)):  # a sum too long, a due date after the year 9999
         error = h.FigureOutOfRange()
+    if isinstance(error, psycopg.OperationalError):
+        error = DatabaseUnavailable.because(error)
     request_id = str(request.state.request_id)
     status = status_of(error)
     if status >= 500:
@@ -186,8 +188,6 @@ def answer(request: Request, error: Exception, *, headers: dict[str, str] | None
 
 def status_of(error: Exception) -> int:
     """The status that *error* is answered with."""
-    if isinstance(error, psycopg.OperationalError):
-        return 503
     return next((STATUS[one] for one in type(error).__mro__ if one in STATUS), 500)
 
 

@@ -28,6 +28,7 @@ PURGER = "counterfoil_purger"
 
 # Times come out as RFC 3339 wants them, whatever the server's zone; jit compiles longer than our statements run.
 _SESSION = "SET TIME ZONE 'UTC'; SET jit = off; SET search_path = public"
+_SNAPSHOT_GONE = (psycopg.errors.UndefinedObject, psycopg.errors.ObjectNotInPrerequisiteState)
 _MIGRATION_LOCK = 0x636F756E74  # any number that no other software locks on: "count" in ASCII
 
 
@@ -142,7 +143,10 @@ class Database:
         assert exported is not None, "a function's result is a row"
         with self.connection() as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(exported[0])))
+            try:
+                connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(exported[0])))
+            except _SNAPSHOT_GONE as wrong:  # the server was restarted just now, and *first* does not know it yet
+                raise DatabaseUnavailable.because(wrong) from wrong
             set_account(connection, account)
             yield connection
 
