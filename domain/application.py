@@ -143,9 +143,9 @@ class Application:
         """Like ``run``, but says where in which stream it was recorded as well."""
         named = [*reads, *([expected.entity] if expected else [])]
         decision = _Decision(account, actor, command, named, expected)
-        return _tried(lambda: self._outcome(account, decision))
+        return _tried(lambda: self._outcome(decision))
 
-    def _outcome(self, account: AccountId, decision: _Decision) -> Outcome:
+    def _outcome(self, decision: _Decision) -> Outcome:
         with self.database.connection() as connection:
             done = self._from_recent(connection, decision)
             for _ in range(_FREE_TRIES):

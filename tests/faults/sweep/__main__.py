@@ -46,13 +46,11 @@ def _tell(result: Result) -> None:
 
 
 def _written(found: list[Figures], seed: str, took_s: float) -> str:
-    """The figures as a table: operations down, kinds across would be too wide, so kinds are summed up beside them."""
-    lines = [
-        f"Run of {datetime.now(UTC):%Y-%m-%d}, seed `{seed}`, {took_s / 60:.0f} min:"
-        f" {sum(one.tried for one in found):,} runs, {sum(one.met for one in found):,} faults met,"
-        f" {sum(len(one.wrong) for one in found):,} found wrong.",
-        "",
-    ]
+    """The figures, summed up by operation and by kind of fault."""
+    runs, met = sum(one.tried for one in found), sum(one.met for one in found)
+    wrong = sum(len(one.wrong) for one in found)
+    figures = f"{runs:,} runs, {met:,} faults met, {wrong:,} found wrong"
+    lines = [f"Run of {datetime.now(UTC):%Y-%m-%d}, seed `{seed}`, {took_s / 60:.0f} min: {figures}.", ""]
     for title, name in (("operation", "operation"), ("fault", "kind")):
         lines += [f"| {title} | points | tried | faults met | done all the same | found wrong |", "| --- " * 6 + "|"]
         sums: dict[str, list[Figures]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""The operations that are swept: what a database holds before one, how it is run, and what tells whether it was done."""
+"""The operations that are swept: what there is before one, how it is run, what tells whether it was done."""
 
 from __future__ import annotations
 
