@@ -49,8 +49,8 @@ def _written(found: list[Figures], seed: str, took_s: float) -> str:
     """The figures, summed up by operation and by kind of fault."""
     runs, met = sum(one.tried for one in found), sum(one.met for one in found)
     wrong = sum(len(one.wrong) for one in found)
-    figures = f"{runs:,} runs, {met:,} faults met, {wrong:,} found wrong"
-    lines = [f"Run of {datetime.now(UTC):%Y-%m-%d}, seed `{seed}`, {took_s / 60:.0f} min: {figures}.", ""]
+    said = f"{runs:,} runs, {met:,} faults met, {wrong:,} found wrong"
+    lines = [f"Run of {datetime.now(UTC):%Y-%m-%d}, seed `{seed}`, {took_s / 60:.0f} min: {said}.", ""]
     for title, name in (("operation", "operation"), ("fault", "kind")):
         lines += [f"| {title} | points | tried | faults met | done all the same | found wrong |", "| --- " * 6 + "|"]
         sums: dict[str, list[Figures]] = defaultdict(list)
