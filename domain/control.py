@@ -559,8 +559,8 @@ def admit(control: Control, event: Any) -> None:
             if control.member(event.to) is None:
                 raise NotPossible("person", "linked", "no member", "whom it is linked to has access")
         case PersonUnlinked():
-            if event.person not in control.links:
-                raise NotPossible("person", "unlinked", "linked to nobody", "it was linked before")
+            if event.person not in control.links and all(of != event.person for of, _ in control.consents):
+                raise NotPossible("person", "unlinked", "linked to nobody", "it was linked, or a member agreed to it")
         case CustomFieldDefined():
             check_definition(event)
             if (event.kind, event.key) in control.defined_fields():

@@ -6,6 +6,7 @@ did on the word of one person alone: it is the same person, or the member agreed
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -86,8 +87,9 @@ def consent_to_link(application: Application, access: Access, actor: Actor, *, p
 def link_person(application: Application, access: Access, actor: Actor, *, person: str, email: str) -> Linked:
     """Link what *person* did, wherever it was brought in, to the member of that e-mail address.
 
-    For administrators where it is the same person or the member consented; else on the word of an owner. Raises
-    RoleLacking, PersonUnknown, NotPossible, ConsentLacking, FieldRefused.
+    For administrators where it is the same person, or where the member consented and *person* has no access; else on
+    the word of an owner, without which what is not verified stays with who brought it. Raises RoleLacking,
+    PersonUnknown, NotPossible, ConsentLacking, FieldRefused.
     """
     require_administrator(access, "linking a person")
     whose, to = _person(person), find_person(application.database, email)
@@ -95,19 +97,25 @@ def link_person(application: Application, access: Access, actor: Actor, *, perso
     ground = _ground(access, actor, control, whose, to.id)
     if ground is None:
         raise ConsentLacking(whose, to.email)
-    return _record(application, access, actor, c.PersonLinked(person=whose, to=to.id, ground=ground))
+    event = c.PersonLinked(person=whose, to=to.id, ground=ground)
+    return _record(application, access, actor, event, "link", {"to": to.id, "vouched": ground == "owner"})
 
 
 def unlink_person(application: Application, access: Access, actor: Actor, *, person: str) -> Linked:
-    """Take a link back, as an administrator or as the member who was linked: it is with whoever brought it in again.
+    """Take a link back, as an administrator or as the member who was linked; or, where nobody is yet, a consent.
 
-    Raises RoleLacking, NotPossible, FieldRefused.
+    What was linked is with the member who did it again, or else with whoever brought it in. Raises RoleLacking,
+    NotPossible, FieldRefused.
     """
     whose = _person(person)
     control = application.control(access.account)
-    if f"person:{control.links.get(whose)}" != actor.name:
+    linked = control.links.get(whose)
+    agreed = [to for of, to in control.consents if of == whose]
+    if actor.name not in [f"person:{one}" for one in ([linked] if linked else agreed)]:
         require_administrator(access, "unlinking a person")
-    return _record(application, access, actor, c.PersonUnlinked(person=whose))
+    statement = "unlink" if linked else None
+    values = {"is_member": control.member(whose) is not None}
+    return _record(application, access, actor, c.PersonUnlinked(person=whose), statement, values)
 
 
 def _person(text: str) -> PersonId:
@@ -117,23 +125,33 @@ def _person(text: str) -> PersonId:
 
 
 def _ground(access: Access, actor: Actor, control: c.Control, person: PersonId, to: PersonId) -> Ground | None:
+    if access.role is c.Role.OWNER:
+        return "owner"
     if person == to:
         return "same_person"
-    # Whoever may vouch for others could not be held to their own consent.
-    if (person, to) in control.consents and actor.name != f"person:{to}":
+    # Whoever may vouch for others could not be held to their own consent; and what a member did is no other's.
+    if (person, to) in control.consents and actor.name != f"person:{to}" and control.member(person) is None:
         return "consent"
-    return "owner" if access.role is c.Role.OWNER else None
+    return None
 
 
-def _record(application: Application, access: Access, actor: Actor, event: c.PersonLinked | c.PersonUnlinked) -> Linked:
+def _record(  # noqa: PLR0917 - two callers, just above
+    application: Application,
+    access: Access,
+    actor: Actor,
+    event: c.PersonLinked | c.PersonUnlinked,
+    statement: str | None,
+    values: Mapping[str, object],
+) -> Linked:
     """The link on record and beside the events, both or neither."""
     to, ground = (event.to, event.ground) if isinstance(event, c.PersonLinked) else (None, None)
     segments = 0
 
     def link(connection: Connection[Row]) -> None:
         nonlocal segments
-        parameters = {"account": access.account, "person": event.person, "to": to}
-        segments = connection.execute(SQL["unlink" if to is None else "link"], parameters).rowcount
+        if statement is not None:
+            parameters = {"account": access.account, "person": event.person, **values}
+            segments = connection.execute(SQL[statement], parameters).rowcount
 
     application.record_control(access.account, actor, event, beside=link)
     return Linked(event.person, to, ground, segments)

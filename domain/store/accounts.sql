@@ -48,11 +48,16 @@ INSERT INTO segments (account_id, stream_id, first_position, came_by, came_at, b
 VALUES (%(account)s, 1, 1, 'recorded', %(at)s, %(actor)s, 'recorded');
 
 -- name: link
--- In all streams of the account, those for undo too. Reads its attributions, a few for each restore.
-UPDATE attributions SET linked_to = %(to)s WHERE account_id = %(account)s AND person = %(person)s;
+-- In all streams of the account, those for undo too; what is not verified, only where an owner vouches for it.
+-- Reads its attributions, a few for each restore.
+UPDATE attributions SET linked_to = %(to)s
+WHERE account_id = %(account)s AND person = %(person)s AND (verified OR %(vouched)s);
 
 -- name: unlink
-UPDATE attributions a SET linked_to = substr(s.brought_by, 8)::uuid FROM segments s
+-- What is verified of a member is the member's again, all else with who brought it.
+UPDATE attributions a
+SET linked_to = CASE WHEN a.verified AND %(is_member)s THEN a.person ELSE substr(s.brought_by, 8)::uuid END
+FROM segments s
 WHERE a.account_id = %(account)s AND a.person = %(person)s AND s.account_id = a.account_id
   AND s.stream_id = a.stream_id AND s.first_position = a.first_position AND starts_with(s.brought_by, 'person:');
 
