@@ -212,13 +212,9 @@ def restore_archive(
     RoleLacking, AccountClosed, DatabaseUnavailable, NoRoom; then the account is as it was, which its control stream
     records unless it was a rehearsal.
     """
-    require_administrator(access, "restoring")
+    _check_role(access, choices)
     if access.control.closed:
         raise AccountClosed
-    if choices.change_closed_periods:
-        require_owner(access, "changing closed periods")
-    if choices.trust_attribution:
-        require_owner(access, "vouching for an archive's names")
     _check_fitting(choices)
     try:
         archive = open_archive(file, limits, keys, unlock=unlock, accept_edits=choices.accept_edits)
@@ -275,6 +271,14 @@ class OtherAccount(RestoreError):
 
     def __str__(self) -> str:
         return f"the archive is of another account, “{self.name}” ({self.id}); expected one of {self.account}"
+
+
+def _check_role(access: Access, choices: Choices) -> None:
+    require_administrator(access, "restoring")
+    if choices.change_closed_periods:
+        require_owner(access, "changing closed periods")
+    if choices.trust_attribution:
+        require_owner(access, "vouching for an archive's names")
 
 
 def _check_fitting(choices: Choices) -> None:
@@ -372,6 +376,7 @@ class _Restore:
         with ExitStack() as stack:
             with self._database.transaction(self._access.account, snapshot=True) as connection:
                 live = read_live(connection, self._access.account)
+                self._check_role(live.control)
                 if self._what is not None and self._choices.token:
                     check_token(self._choices.token, self._access.account, live, self._what)
                 self._partitions = partitions_for(self._archive, events_beside=live.position)
@@ -381,6 +386,11 @@ class _Restore:
             if self._choices.mode == "add":
                 return self._add(live, target)
             return self._overwrite(live, target)
+
+    def _check_role(self, control: Control) -> None:
+        """That who restores may do so still, in the role that they have in the account by now."""
+        self._access = self._access._replace(role=_role(control, self._person))
+        _check_role(self._access, self._choices)
 
     # Overwrite: one pass examines and builds; with faults and "skip", what was built goes and a second leaves them out
 
@@ -804,7 +814,7 @@ class _Restore:
             nonlocal attribution
             # Whoever lost access meanwhile is linked to nothing, and restores nothing.
             control = read_live(connection, account).control
-            require_administrator(self._access._replace(role=_role(control, self._person)), "restoring")
+            self._check_role(control)
             attribution = self._attributed(control, found)
             if came_by == "add":
                 key = {"account": account, "stream": fresh.stream, "live": live.stream, "head": live.position}

@@ -14,6 +14,8 @@ import pytest
 from domain import commands
 from domain.accounts import remove_member
 from domain.application import Actor
+from domain.control import AccessChanged, Role
+from domain.errors import CounterfoilError
 from domain.events import read_line
 from domain.ids import EntityId
 from domain.kinds import Kind
@@ -279,6 +281,24 @@ def test_only_an_owner_vouches_for_names(books: Books, tmp_path: Path) -> None:
     books.access = books.access._replace(role=type(books.access.role)("administrator"))
     with pytest.raises(OwnerOnly, match="vouching"):
         books.restore(archive, trust_attribution=True)
+
+
+@pytest.mark.parametrize("choice", ["trust_attribution", "change_closed_periods", "user_map"])
+def test_t10_who_no_longer_owns_the_account_gives_no_owners_word(books: Books, tmp_path: Path, choice: str) -> None:
+    bo = next(member for member in books.access.control.members if member.role == "editor")
+    books.customer()
+    archive = Edited(books.backup(tmp_path))
+    stranger = "0192f3a0-0000-7000-8000-0000000000ff"
+    archive.manifest["people"].append({"id": stranger})
+    for person, role in ((bo.person, "owner"), (books.person, "administrator")):
+        changed = AccessChanged(person=person, role=Role(role))
+        books.application.record_control(books.access.account, books.actor, changed)
+    before = books.rows()
+
+    with pytest.raises(CounterfoilError, match=r"owner"):
+        books.restore(archive.zipped(), **{choice: {stranger: bo.person} if choice == "user_map" else True})
+
+    assert books.rows() == before
 
 
 def test_what_the_restorer_adds_is_theirs_for_certain(books: Books, fresh_account: OpenAccount, tmp_path: Path) -> None:
