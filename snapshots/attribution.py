@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -19,7 +20,7 @@ from domain.control import Control, Member
 from domain.errors import RestoreError
 from domain.ids import PersonId
 from snapshots.examination import Brought
-from snapshots.manifest import Attributed, Manifest, PersonNamed, email_hash
+from snapshots.manifest import Attributed, Manifest, PersonNamed, Segment, email_hash
 from snapshots.report import PersonLinked
 
 Verdict = Literal["authentic", "edited", "unsigned"]
@@ -74,7 +75,8 @@ def read_user_map(text: str, name: str) -> dict[str, str]:
         pairs = [(row[0].strip(), row[1].strip()) for row in rows]
     else:
         try:
-            pairs = list(msgspec.json.decode(text, type=dict[str, str]).items())
+            msgspec.json.decode(text, type=dict[str, str])
+            pairs = json.loads(text, object_pairs_hook=list)  # with a key that is there twice
         except msgspec.MsgspecError as wrong:
             raise UserMapRefused("the whole", f"no map: {wrong}", '{"person": "member"} in JSON, or CSV') from None
     if len(pairs) > _MOST_MAPPED:
@@ -112,6 +114,7 @@ class Attributing:
         self._control = control
         self._named = {person.id: person for person in manifest.people}
         self._own_installation = own_installation
+        self._is_own = manifest.account.id == control.account
         self._by_hash = {email_hash(manifest.email_salt, member.email): member for member in control.members}
         self._mapped = self._read_map(user_map or {}, manifest.email_salt, is_owner=is_owner)
 
@@ -130,18 +133,33 @@ class Attributing:
             member = members.get(value.lower())
             if member is None:
                 raise UserMapRefused(key[:80], repr(value)[:80], "a member of the account, by address or id")
-            if member.person != person and not is_owner and (person, member.person) not in self._control.consents:
-                expected = f"the consent of {member.email}, or the owner's word"
-                raise UserMapRefused(key[:80], f"{member.email}, who has not agreed", expected)
+            if person in mapped:
+                raise UserMapRefused(key[:80], "the person twice, by id and by address", "each person once")
+            if not is_owner:
+                self._check_map(key, person, member)
             mapped[person] = member.person
         return mapped
+
+    def _check_map(self, key: str, person: PersonId, member: Member) -> None:
+        """That *person* may be mapped to *member* on the word of an administrator."""
+        known = self._member(person)
+        if member.person == (known.person if known is not None else person):
+            return
+        expected = "the owner's word"
+        if known is not None:
+            raise UserMapRefused(key[:80], f"{member.email} for what {known.email} did, who has access", expected)
+        if member.person == self._restoring:
+            raise UserMapRefused(key[:80], f"{member.email}, who restores and could agree to anything", expected)
+        if (person, member.person) not in self._control.consents:
+            expected = f"the consent of {member.email}, or the owner's word"
+            raise UserMapRefused(key[:80], f"{member.email}, who has not agreed", expected)
 
     def decide(self, brought: list[Brought]) -> Attribution:
         """To whom the events of each segment are linked."""
         segments: list[SegmentLinked] = []
         counted: dict[tuple[PersonId, PersonId, bool], int] = {}
         for one in brought:
-            verified = one.segment.is_verified and (self._verdict == "authentic" or self._trusted)
+            verified = self._is_believed(one.segment)
             links: list[Attributed] = []
             before = {attributed.person: attributed for attributed in one.segment.people}
             for actor, count in sorted(one.actors.items()):
@@ -157,6 +175,12 @@ class Attributing:
         named = {person for person, _, _ in counted}
         mapped = {person: to for person, to in self._mapped.items() if person in named and person != to}
         return Attribution(segments, report, mapped)
+
+    def _is_believed(self, segment: Segment) -> bool:
+        """Whether a segment's lines are by whom they say. The word of an account's owner holds in that account."""
+        if self._verdict != "authentic":
+            return segment.is_verified and self._trusted
+        return segment.is_verified and (self._is_own or not segment.attribution_trusted)
 
     def _add(self, segments: list[SegmentLinked], one: Brought, *, verified: bool, links: list[Attributed]) -> None:
         """The segment, or, where the same vouches for it and says the same of the same people, more of the last one."""
@@ -177,14 +201,19 @@ class Attributing:
         """Whose the events of a person are, whom the archive is believed to name."""
         if person in self._mapped:
             return self._mapped[person]
-        member = self._control.member(person) if self._own_installation or self._trusted else None
-        if member is None:
-            named = self._named.get(person)
-            member = self._by_hash.get(named.email_hash) if named is not None and named.email_hash else None
+        member = self._member(person)
         if member is not None:
             return member.person
         linked = self._control.links.get(person)
         return linked if linked is not None and self._control.member(linked) else self._restoring
+
+    def _member(self, person: PersonId) -> Member | None:
+        """The member who a person of the archive is: by id where its ids are ours, or by address."""
+        member = self._control.member(person) if self._own_installation or self._trusted else None
+        if member is None:
+            named = self._named.get(person)
+            member = self._by_hash.get(named.email_hash) if named is not None and named.email_hash else None
+        return member
 
     def _reported(self, person: PersonId, to: PersonId, verified: bool, events: int) -> PersonLinked:  # noqa: FBT001
         named: PersonNamed | None = self._named.get(person)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import msgspec
 import pytest
 
 from domain.control import Control, Member, Role, SettingsFields
@@ -16,6 +17,7 @@ from snapshots.manifest import AccountNamed, Attributed, Manifest, Meaning, Pers
 
 AN, BO, CY = (PersonId(f"0192f3a0-0000-7000-8000-00000000000{n}") for n in (1, 2, 3))
 STRANGER = PersonId("0192f3a0-0000-7000-8000-0000000000ff")
+OTHER = AccountId("0192f3a0-0000-7000-8000-0000000000bb")
 SETTINGS = SettingsFields(country="BE", currency="EUR", language="nl", time_zone="Europe/Brussels")
 RECORDED = Segment(first_position=1, came_by="recorded", authenticity="recorded")
 
@@ -23,15 +25,17 @@ RECORDED = Segment(first_position=1, came_by="recorded", authenticity="recorded"
 def account(**changes: Any) -> Control:
     """An account of An, its owner, and Bo."""
     return Control(
-        account=AccountId("0192f3a0-0000-7000-8000-0000000000aa"),
-        name="Acme",
-        opened_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
-        settings=SETTINGS,
-        members=(
-            Member(person=AN, name="An", email="an@example.com", role=Role.OWNER),
-            Member(person=BO, name="Bo", email="bo@example.com", role=Role.EDITOR),
-        ),
-        **changes,
+        **{
+            "account": AccountId("0192f3a0-0000-7000-8000-0000000000aa"),
+            "name": "Acme",
+            "opened_at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+            "settings": SETTINGS,
+            "members": (
+                Member(person=AN, name="An", email="an@example.com", role=Role.OWNER),
+                Member(person=BO, name="Bo", email="bo@example.com", role=Role.EDITOR),
+            ),
+            **changes,
+        }
     )
 
 
@@ -40,7 +44,7 @@ def manifest(*people: PersonNamed) -> Manifest:
         format_version=1,
         product_version="1",
         archive="a",
-        account=AccountNamed(id=AccountId("0192f3a0-0000-7000-8000-0000000000bb"), name="Other"),
+        account=AccountNamed(id=OTHER, name="Other"),
         stream=1,
         tree_head=TreeHead(size=0, root="0" * 64),
         taken_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
@@ -149,6 +153,42 @@ def test_a_map_to_somebody_who_agreed_is_followed() -> None:
     assert links(found) == {(1, STRANGER): (BO, True)}
 
 
+def test_t10_who_restores_takes_nobodys_events_by_agreeing_to_it() -> None:
+    control = account(consents=((STRANGER, AN),))
+    with pytest.raises(UserMapRefused, match="who restores"):
+        decide(by(STRANGER), people=(PersonNamed(id=STRANGER),), user_map={STRANGER: AN}, control=control)
+
+
+@pytest.mark.parametrize("own_installation", [True, False])
+def test_t10_what_a_member_did_is_not_mapped_to_another_who_agrees(own_installation: bool) -> None:
+    member = Member(person=CY, name="Cy", email="cy@example.com", role=Role.EDITOR)
+    control = account(consents=((BO, CY),))
+    control = msgspec.structs.replace(control, members=(*control.members, member))
+    theirs = PersonNamed(id=BO, email_hash=email_hash("salt", "bo@example.com"))
+    with pytest.raises(UserMapRefused, match="who has access"):
+        decide(by(BO), people=(theirs,), user_map={BO: CY}, control=control, own_installation=own_installation)
+
+
+def test_a_map_has_nobody_twice_by_id_and_by_address() -> None:
+    theirs = PersonNamed(id=STRANGER, email_hash=email_hash("salt", "cy@example.com"))
+    with pytest.raises(UserMapRefused, match="each person once"):
+        decide(by(STRANGER), people=(theirs,), user_map={STRANGER: BO, "cy@example.com": AN}, is_owner=True)
+
+
+VOUCHED_FOR = Segment(first_position=1, came_by="restore", authenticity="unsigned", attribution_trusted=True)
+
+
+def test_t10_the_word_of_another_accounts_owner_makes_nobody_the_author_here() -> None:
+    assert links(decide(by(BO, segment=VOUCHED_FOR))) == {(1, BO): (AN, False)}
+
+
+def test_the_word_of_the_accounts_own_owner_holds_in_its_archives() -> None:
+    own = account(account=OTHER)
+    found = decide(by(BO, segment=VOUCHED_FOR), control=own)
+    assert links(found) == {(1, BO): (BO, True)}
+    assert [(one.authenticity, one.attribution_trusted) for one in found.segments] == [("unsigned", True)]
+
+
 @pytest.mark.parametrize(
     ("user_map", "reason"),
     [
@@ -183,6 +223,7 @@ def test_a_map_is_read_from_json_and_from_csv() -> None:
         ("[1]", "m.json"),
         ("{", "m.json"),
         ('{"a": 1}', "m.json"),
+        ('{"a": "b", "a": "c"}', "m.json"),
         ("a,b,c", "m.csv"),
         ("a", "m.csv"),
         ("a,b\na,c", "m.csv"),
