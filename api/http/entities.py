@@ -39,6 +39,7 @@ def router(kind: Kind) -> APIRouter:
     """The routes of *kind*, below an account."""
     routes = APIRouter(prefix=f"/{COLLECTIONS[kind]}", tags=[COLLECTIONS[kind]])
     name = kind.value.replace("_", " ")
+    a_name = f"an {name}" if name[0] in "aeiou" else f"a {name}"
     events = RULES[kind].events
     one = "/{entity}"
     routes.add_api_route("", _list(kind), methods=["GET"], summary=f"List every {name}, oldest first")
@@ -47,15 +48,15 @@ def router(kind: Kind) -> APIRouter:
         _create(kind),
         methods=["POST"],
         status_code=201,
-        summary=f"Make a {name}",
+        summary=f"Make {a_name}",
         openapi_extra=body_of(SCHEMAS[kind].creation),
     )
-    routes.add_api_route(one, _read(kind), methods=["GET"], summary=f"Read a {name}, as it is or as it was")
+    routes.add_api_route(one, _read(kind), methods=["GET"], summary=f"Read {a_name}, as it is or as it was")
     routes.add_api_route(
-        one, _change(kind), methods=["PATCH"], summary=f"Change a {name}", openapi_extra=body_of(SCHEMAS[kind].change)
+        one, _change(kind), methods=["PATCH"], summary=f"Change {a_name}", openapi_extra=body_of(SCHEMAS[kind].change)
     )
     if "deleted" in events or "draft_deleted" in events:
-        routes.add_api_route(one, _delete(kind), methods=["DELETE"], status_code=204, summary=f"Delete a {name}")
+        routes.add_api_route(one, _delete(kind), methods=["DELETE"], status_code=204, summary=f"Delete {a_name}")
     for action in actions.of(kind):
         routes.add_api_route(
             f"{one}/{action.path}",
