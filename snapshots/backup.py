@@ -106,7 +106,7 @@ class ArchiveNotWritten(ArchiveError):
 
 @dataclass(eq=False)
 class BackupNotRecorded(ArchiveError):
-    """The archive is whole and stands under its name, but the account's history does not tell of it."""
+    """The archive is whole and stands under its name, but a power loss may take it, or no history tells of it."""
 
     code: ClassVar[str] = "archive.not-recorded"
     path: str
@@ -133,7 +133,8 @@ def take_backup(
     Of the live stream, or of *stream*, live or retired, as it is or as it was *as_of* a position or time. *signer*
     vouches for it, *lock* encrypts it as a whole. *progress* is told phase, rows done and rows in all. Raises
     ArchiveNotWritten or StoreError leaves; then *target* is as it was, and the account's control stream says that the
-    backup failed. Raises BackupNotRecorded when the archive is whole and only that could not be said.
+    backup failed. Raises BackupNotRecorded when the archive is whole and only that could not be said, or its folder
+    could not be synced.
     """
     try:
         with _appearing_whole(target) as file:
@@ -224,11 +225,14 @@ def _appearing_whole(target: Path) -> Iterator[HashedFile]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    folder = os.open(target.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as wrong:  # it has its name by now, and the older file is gone
+        raise BackupNotRecorded(str(target), f"its folder could not be synced: {wrong.strerror or wrong}") from wrong
 
 
 def write_archive(

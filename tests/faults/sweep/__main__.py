@@ -12,7 +12,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.faults.sweep.running import Result, sweeping
+from tests.faults.sweep.running import sweeping
 from tests.faults.sweep.table import Figures, rows, swept
 
 _BEGINS, _ENDS = "<!-- figures of make faults: begin -->\n", "<!-- figures of make faults: end -->\n"
@@ -41,8 +41,8 @@ def main() -> int:
     return int(any(figures.wrong for figures in found))
 
 
-def _tell(result: Result) -> None:
-    print(result, flush=True)
+def _tell(told: object) -> None:
+    print(told, flush=True)
 
 
 def _written(found: list[Figures], seed: str, took_s: float) -> str:

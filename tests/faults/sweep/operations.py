@@ -88,12 +88,14 @@ class World:
 
 class Operation(NamedTuple):
     """``prepare`` makes what there is before; ``run`` is given the access that was looked up before; ``seen`` is what
-    it leads from and to."""
+    it leads from and to; ``asked`` is the same over HTTP: method, path below the subject, body. ``{other}`` and
+    ``{archive}`` in these stand for what is known only then."""
 
     name: str
     prepare: Callable[[Books, Books, Path], None]
     run: Callable[[World, Access], Any]
     seen: Callable[[World], Any]
+    asked: tuple[str, str, dict[str, Any]]
 
 
 def furnish(books: Books) -> None:
@@ -218,19 +220,42 @@ def _names(world: World) -> list[str]:
         return sorted(name for (name,) in rows.fetchall())
 
 
+def _subject(world: World) -> Any:
+    return _content(world, world.known.subject)
+
+
+_RESTORED = "archives/{archive}/restore"
 OPERATIONS = {
     one.name: one
     for one in (
-        Operation("write", _as_it_is, _write, _names),
-        Operation("backup", _as_it_is, _backup, _taken),
-        Operation(
-            "restore, overwrite", _with_an_archive, _restore("overwrite"), lambda w: _content(w, w.known.subject)
+        Operation("write", _as_it_is, _write, _names, ("POST", "customers", {"party": {"name": WRITES[0]}})),
+        Operation("backup", _as_it_is, _backup, _taken, ("POST", "backups", {})),
+        *(
+            Operation(
+                f"restore, {mode}",
+                _with_an_archive,
+                _restore(mode),
+                _subject,
+                ("POST", _RESTORED, {"mode": mode, "from_other_account": True}),
+            )
+            for mode in ("overwrite", "add")
         ),
-        Operation("restore, add", _with_an_archive, _restore("add"), lambda w: _content(w, w.known.subject)),
-        Operation("clone over another", _as_it_is, _clone_over, lambda w: _content(w, w.known.other)),
-        Operation("clone into a new one", _as_it_is, _clone_new, _all_accounts),
-        Operation("undo", _restored, _undo, lambda w: (_statuses(w), _content(w, w.known.subject))),
-        Operation("purge", _restored, _purge, _purged),
+        Operation(
+            "clone over another",
+            _as_it_is,
+            _clone_over,
+            lambda world: _content(world, world.known.other),
+            ("POST", "clones", {"into": "{other}"}),
+        ),
+        Operation("clone into a new one", _as_it_is, _clone_new, _all_accounts, ("POST", "clones", {"new": "Kopie"})),
+        Operation(
+            "undo",
+            _restored,
+            _undo,
+            lambda world: (_statuses(world), _subject(world)),
+            ("POST", "streams/1/activation", {}),
+        ),
+        Operation("purge", _restored, _purge, _purged, ("DELETE", "streams/1", {})),
     )
 }
 MIGRATION = "migration"

@@ -34,7 +34,8 @@ from tests.faults.sweep.operations import (
     migrations_applied,
     prepare,
 )
-from tests.faults.sweep.planting import FINAL, OVER_WIRE, Plant, Planted, Server, alike, planted_in
+from tests.faults.sweep.over_http import asked
+from tests.faults.sweep.planting import CLIENT_GONE, FINAL, OVER_WIRE, Plant, Planted, Server, alike, planted_in
 from tests.fixtures.accounts import open_in
 from tests.fixtures.archives import KEYS
 from tests.fixtures.server import new_home, remove_home
@@ -99,6 +100,7 @@ class Prepared(NamedTuple):
 def perform(task: Task, pipe: Pipe) -> None:
     """What the process of its own does."""
     tempfile.tempdir = str(task.folder / "tmp")
+    how = "done"
     planted = Planted(task.plant, task.server)
     try:
         with ExitStack() as stack:
@@ -114,11 +116,13 @@ def perform(task: Task, pipe: Pipe) -> None:
                 access = world.access(task.known.subject)
                 pipe.send(None)
                 pipe.recv()
-                with planted_in(planted, (task.folder,)):
-                    if task.cleans_up:
-                        clean_up(world.installed)
-                    OPERATIONS[task.operation].run(world, access)
-        how = "done"
+                if task.plant.kind == CLIENT_GONE:
+                    how, planted = asked(task.operation, world, task.plant, task.server)
+                else:
+                    with planted_in(planted, (task.folder,)):
+                        if task.cleans_up:
+                            clean_up(world.installed)
+                        OPERATIONS[task.operation].run(world, access)
     except CounterfoilError as wrong:
         how = wrong.code
     except psycopg.OperationalError:
@@ -304,7 +308,8 @@ def _state(operation: str, world: World, prepared: Prepared, seen: Any) -> list[
 
 def _words(operation: str, plants: tuple[Plant, ...], said: list[Said], *, done: bool) -> list[str]:
     """What was said is so. From-then-on faults may keep a process from knowing that it is done; a purge goes on."""
-    if said[-1].how == "done" and not done:
+    is_part = operation == "write" and plants[-1].kind == CLIENT_GONE  # over HTTP, the first of its three
+    if said[-1].how == "done" and not done and not is_part:
         return ["it says that it is done, and is not"]
     may_not_know = plants[-1].for_good or plants[-1].kind in FINAL or len(plants) > 1 or operation in ("purge", "write")
     if done and said[-1].how not in ("done", "killed", "archive.not-recorded") and not may_not_know:
