@@ -113,12 +113,16 @@ class StreamShown(Value, frozen=True, kw_only=True):
 
 
 class ActivationReport(Value, frozen=True, kw_only=True):
-    """All there is to know of a stream that was made live again, or of a rehearsal or refusal of that."""
+    """All there is to know of a stream that was made live again, or of a rehearsal or refusal of that.
+
+    ``account_at``: the live stream that it was compared with, and how far that was.
+    """
 
     outcome: Literal["activated", "would_activate", "refused"]
     reason: str | None = None
     code: str | None = None
     account: str
+    account_at: str
     stream: int
     retired_stream: int | None = None
     events: int

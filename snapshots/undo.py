@@ -80,11 +80,13 @@ class ActivationChoices(NamedTuple):
     """What whoever makes a stream live again has chosen. ``change_closed_periods`` is for the owner alone.
 
     ``meanwhile``: whether changes made while the streams are compared refuse it, or are left in the replaced stream.
+    ``account_at``: where the account must be, as a rehearsal's report said it; then nothing is discarded beside.
     """
 
     dry_run: bool = False
     change_closed_periods: bool = False
     meanwhile: OnMeanwhile = "refuse"
+    account_at: str | None = None
 
 
 def activate(
@@ -154,11 +156,13 @@ def _activate(
     report = ActivationReport(
         outcome="would_activate",
         account=access.slug,
+        account_at=f"{live.stream}.{live.position}",
         stream=stream,
         events=kept.frontier.size,
         root=kept.frontier.root().hex(),
         difference=found.found(),
     )
+    _refuse_if_elsewhere(report, choices)
     _refuse_if_closed(report, choices)
     if choices.dry_run:
         return report
@@ -182,7 +186,7 @@ def _activate(
             at=application.clock(),
             finish=lambda _: None,
             record=lambda: _recorded(report, live, kept, choices),
-            discard=discard if choices.meanwhile == "discard" else None,
+            discard=discard if choices.meanwhile == "discard" and choices.account_at is None else None,
         )
     except MovedOn as wrong:
         raise _changed(report, wrong) from wrong
@@ -200,6 +204,14 @@ def _check_member(access: Access, actor: Actor, live: Live, choices: ActivationC
     require_administrator(now, "making a stream live again")
     if choices.change_closed_periods:
         require_owner(now, "changing closed periods")
+
+
+def _refuse_if_elsewhere(report: ActivationReport, choices: ActivationChoices) -> None:
+    if choices.account_at not in (None, report.account_at):
+        reason = (
+            f"account_at: found the account at {report.account_at}; expected {choices.account_at}: rehearse it again"
+        )
+        raise ChangedBetween(_replace(report, outcome="refused", code=ChangedBetween.code, reason=reason))
 
 
 def _refuse_if_closed(report: ActivationReport, choices: ActivationChoices) -> None:

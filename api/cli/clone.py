@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.output import Account, As, AsOf, Json, ask, progress, show
+from api.cli.output import Account, AccountAt, As, AsOf, Json, ask, progress, show
 
 if TYPE_CHECKING:
     from snapshots.clone_report import CloneReport
@@ -21,6 +21,7 @@ def clone(
     change_closed_periods: Annotated[
         bool, typer.Option("--change-closed-periods", help="Also change documents in closed periods (owner only).")
     ] = False,
+    account_at: AccountAt = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     email: As = None,
     as_json: Json = False,
@@ -36,7 +37,7 @@ def clone(
 
     if (into is None) == (new is None):
         raise typer.BadParameter("say one of the two, --into ACCOUNT or --new NAME", param_hint="--into / --new")
-    choices = CloneChoices(None if as_of is None else read_moment(as_of), dry_run, change_closed_periods)
+    choices = CloneChoices(None if as_of is None else read_moment(as_of), dry_run, change_closed_periods, account_at)
     with session(email) as who:
         source = who.access(account)
         target = NewAccount(new) if into is None else who.access(into)  # type: ignore[arg-type]  # one of them is given

@@ -18,6 +18,12 @@ As = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the same facts as JSON.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's short name, or its id.")]
+AccountAt = Annotated[
+    str | None,
+    typer.Option(
+        "--account-at", metavar="AT", help="Only if the account that changes is where a rehearsal (--json) found it."
+    ),
+]
 
 AsOf = Annotated[
     str | None,

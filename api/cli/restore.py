@@ -14,8 +14,6 @@ from api.cli.output import As, Json, ask, progress, show
 from domain.errors import RestoreError
 
 if TYPE_CHECKING:
-    from api.cli.session import Session
-    from domain.accounts import Access
     from snapshots.report import RestoreReport
 
 
@@ -180,15 +178,6 @@ def one_of(choices: Any, value: str, option: str) -> Any:
     if value not in get_args(choices):
         raise typer.BadParameter(f"{value!r} is none of: {', '.join(get_args(choices))}", param_hint=option)
     return value
-
-
-def live_head(who: Session, access: Access) -> tuple[int, int]:
-    """The account's live stream, and the position of its last event."""
-    from snapshots.swap import read_live
-
-    with who.installation.database.transaction(access.account) as connection:
-        live = read_live(connection, access.account)
-    return live.stream, live.position
 
 
 def _warning(account: str, rehearsed: RestoreReport) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli.groups import WithDefault
-from api.cli.output import Account, As, Json, ask, clean_line, show, table
-from api.cli.restore import ChangedSinceAsked, live_head, one_of
+from api.cli.output import Account, AccountAt, As, Json, ask, clean_line, show, table
+from api.cli.restore import one_of
 
 if TYPE_CHECKING:
     from snapshots.stream_report import ActivationReport, StreamListed
@@ -114,6 +114,7 @@ def activate(
     meanwhile: Annotated[
         str, typer.Option(help="If the account changes meanwhile. refuse: keep it; discard: replace it all the same.")
     ] = "refuse",
+    account_at: AccountAt = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     email: As = None,
     as_json: Json = False,
@@ -128,7 +129,9 @@ def activate(
     from snapshots.undo import ActivationChoices, ActivationRefused
     from snapshots.undo import activate as make_live
 
-    choices = ActivationChoices(dry_run, change_closed_periods, one_of(OnMeanwhile, meanwhile, "--meanwhile"))
+    choices = ActivationChoices(
+        dry_run, change_closed_periods, one_of(OnMeanwhile, meanwhile, "--meanwhile"), account_at
+    )
     with session(email) as who:
         access = who.access(account)
 
@@ -137,11 +140,10 @@ def activate(
 
         try:
             if not dry_run and not yes:
-                before = live_head(who, access)
                 rehearsed = run(choices._replace(dry_run=True))
                 ask(_warning(access.slug, rehearsed), yes=yes)
-                if live_head(who, access) != before:
-                    raise ChangedSinceAsked(access.slug)
+                if choices.meanwhile == "refuse":
+                    choices = choices._replace(account_at=rehearsed.account_at)
             found = run(choices)
         except ActivationRefused as refused:
             show(readable_activation(refused.report), refused.report, as_json=as_json)

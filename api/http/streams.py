@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
@@ -29,12 +30,14 @@ class ActivationFields(Value, frozen=True, kw_only=True):
     """How to make a stream live again: ``dry_run`` changes nothing.
 
     ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner. ``meanwhile``:
-    ``refuse`` where the account changes while the streams are compared, or ``discard`` those changes.
+    ``refuse`` where the account changes while the streams are compared, or ``discard`` those changes. ``account_at``:
+    where a rehearsal found the account; when it is elsewhere by now, nothing is changed.
     """
 
     dry_run: bool = False
     change_closed_periods: bool = False
     meanwhile: OnMeanwhile = "refuse"
+    account_at: str | None = None
 
 
 class PurgeFields(Value, frozen=True, kw_only=True):
@@ -63,7 +66,7 @@ def shown(asking: Inside, stream: Stream) -> Response:
 def activated(asking: Inside, stream: Stream, fields: OptionalFields) -> Response:
     """Wholly, or not at all: answered with the report; a refusal's problem holds it as well."""
     wanted = converted(fields, ActivationFields)
-    choices = ActivationChoices(wanted.dry_run, wanted.change_closed_periods, wanted.meanwhile)
+    choices = ActivationChoices(**msgspec.structs.asdict(wanted))
     return replies.json(activate(asking.application, asking.access, asking.actor, stream, choices=choices))
 
 

@@ -53,11 +53,12 @@ def test_streams_are_listed_shown_and_made_live_again_by_command_line(typed: Typ
     shown = typed.json("streams", "show", "acme-bv", "1")
     unasked, _ = typed("streams", "activate", "acme-bv", "1")
     rehearsed = typed.json("streams", "activate", "acme-bv", "1", "--dry-run")
-    _, done = typed("streams", "activate", "acme-bv", "1", "--yes")
+    elsewhere, _ = typed("streams", "activate", "acme-bv", "1", "--yes", "--account-at", "1.0")
+    _, done = typed("streams", "activate", "acme-bv", "1", "--yes", "--account-at", rehearsed["account_at"])
     again, _ = typed("streams", "activate", "acme-bv", "1", "--yes")
     after = typed.json("streams", "list", "acme-bv")
 
-    assert (status, unasked, again) == (0, 1, 1)
+    assert (status, unasked, elsewhere, again) == (0, 1, 1, 1)
     assert "Stream 1 against the live one: 0 entities only here" in listed
     assert shown["difference"]["live_stream"] == 2
     assert rehearsed["outcome"] == "would_activate"
@@ -113,6 +114,19 @@ def test_what_cannot_be_made_live_is_refused_by_name(
     answer = books.post(f"streams/{stream}/activation")
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_s01_an_undo_goes_on_only_where_its_rehearsal_found_the_account(books: AccountOverHttp) -> None:
+    restored(books)
+    rehearsed = books.make("streams/1/activation", {"dry_run": True})
+    books.customer("Since then")
+
+    late = books.post("streams/1/activation", {"account_at": rehearsed["account_at"]})
+
+    assert (late.status_code, late.json()["code"]) == (409, "activation.account-changed")
+    assert late.json()["report"]["account_at"] != rehearsed["account_at"]
+    again = books.make("streams/1/activation", {"account_at": late.json()["report"]["account_at"]})
+    assert again["outcome"] == "activated"
 
 
 def test_a_closed_period_is_a_problem_that_holds_the_report(books: AccountOverHttp) -> None:

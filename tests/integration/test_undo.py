@@ -279,6 +279,22 @@ def test_streams_that_are_not_retired_are_refused(books: Books) -> None:
     assert failed == ["activation.failed"] * 4
 
 
+@pytest.mark.parametrize("meanwhile", ["refuse", "discard"])
+def test_s01_an_undo_that_is_tied_to_a_rehearsal_replaces_nothing_that_it_did_not_show(
+    books: Books, tmp_path: Path, meanwhile: str
+) -> None:
+    books.restore(books.backup(tmp_path))
+
+    rehearsed = undo(books, 1, dry_run=True)
+    late = books.customer()
+    with pytest.raises(ChangedBetween, match=r"found the account at 2\.1; expected 2\.0"):
+        undo(books, 1, meanwhile=meanwhile, account_at=rehearsed.account_at)
+
+    assert books.state(Kind.CUSTOMER, late).version == 1
+    shown = undo(books, 1, dry_run=True).account_at
+    assert undo(books, 1, meanwhile=meanwhile, account_at=shown).outcome == "activated"
+
+
 def test_of_two_activations_at_once_one_wins_and_the_other_is_told(books: Books, tmp_path: Path) -> None:
     archive = books.backup(tmp_path)
     books.customer()
