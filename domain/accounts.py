@@ -147,6 +147,19 @@ def require_administrator(access: Access, what: str) -> None:
         raise c.RoleLacking(what, access.role.value, "owners and administrators")
 
 
+def as_it_is_now(access: Access, control: c.Control, actor: Actor) -> Access:
+    """What *actor* may do by *control*, which may have changed since *access* was looked up. Raises AccountUnknown.
+
+    A part of the system that acts keeps what it may.
+    """
+    if not actor.name.startswith("person:"):
+        return access._replace(control=control)
+    member = control.member(PersonId(actor.name.removeprefix("person:")))
+    if member is None:
+        raise AccountUnknown(access.slug)
+    return access._replace(role=member.role, control=control)
+
+
 def open_account(
     application: Application, name: str, owner: Person, settings: c.SettingsFields, *, via: Via, slug: str | None = None
 ) -> Access:

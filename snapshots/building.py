@@ -167,16 +167,20 @@ class StreamBuilder:
 
 def sweep_abandoned(database: Database, account: AccountId) -> list[int]:
     """Remove what builders and purges that are gone left of the account's streams. The streams' numbers."""
-    with database.transaction(account) as connection:
-        left = [stream for (stream,) in connection.execute(SQL["list_unfinished"], {"account": account})]
     swept = []
-    for stream in left:
+    for stream in _unfinished(database, account):
         with database.session(PURGER) as purger:
             row = purger.execute(SQL["lock_builder"], {"account": account, "stream": stream}).fetchone()
-            if row and row[0]:
+            # Its builder may have come to its end, good or bad, since it was listed.
+            if row and row[0] and stream in _unfinished(database, account):
                 _sweep(database, account, stream, purger)
                 swept.append(stream)
     return swept
+
+
+def _unfinished(database: Database, account: AccountId) -> list[int]:
+    with database.transaction(account) as connection:
+        return [stream for (stream,) in connection.execute(SQL["list_unfinished"], {"account": account})]
 
 
 def _sweep(database: Database, account: AccountId, stream: int, purger: Connection[Row] | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from psycopg import Rollback
 
-from domain.accounts import Access
+from domain.accounts import Access, as_it_is_now, require_administrator
 from domain.application import Actor, Application, record_control
 from domain.control import StreamPurged
 from domain.ids import AccountId
@@ -74,10 +74,10 @@ def purge(
     *,
     dry_run: bool = False,
 ) -> PurgeReport:
-    """Purge one retired stream, whatever its age, or rehearse it. Who may, is for the caller to know.
+    """Purge one retired stream, whatever its age, or rehearse it: for administrators.
 
-    Raises StreamUnknown, StreamNotKept, StreamBusy, and what *archiver* does; then the stream is as it was. One whose
-    purging broke off is purged to its end.
+    Raises RoleLacking, AccountUnknown for who is no member any more, StreamUnknown, StreamNotKept, StreamBusy, and what
+    *archiver* does; then the stream is as it was. One whose purging broke off is purged to its end.
     """
     due = _Due(stream, "asked")
     return _report(access, [_purge(application, access, actor, due, archiver, dry_run=dry_run)], dry_run=dry_run)
@@ -174,7 +174,7 @@ def _mark(  # noqa: PLR0917 - the doors above name them
     """Say for good that the stream is purged, after it is in an archive where that must be."""
     taken = archiver(access, kept.stream) if found.documents_only_here else None
     archive = taken.archive if taken else None
-    while not _is_marked(application, access.account, actor, kept, found.reason, archive):
+    while not _is_marked(application, access, actor, kept, found.reason, archive):
         continue  # the account's own history moved on just then
     return PurgedStream(
         stream=found.stream,
@@ -188,15 +188,17 @@ def _mark(  # noqa: PLR0917 - the doors above name them
 
 
 def _is_marked(  # noqa: PLR0917 - as above
-    application: Application, account: AccountId, actor: Actor, kept: Kept, reason: Reason, archive: str | None
+    application: Application, access: Access, actor: Actor, kept: Kept, reason: Reason, archive: str | None
 ) -> bool:
-    done = None
+    done, account = None, access.account
     with application.database.transaction(account) as connection:
         periods = list(invoiced_only_in(connection, account, kept.stream))
         key = {"account": account, "stream": kept.stream}
         if connection.execute(LOCKS["mark_purged"], key).rowcount != 1:
             raise StreamNotKept(kept.stream, find_stream(connection, account, kept.stream).status)
         live = read_live(connection, account)
+        # The archive may have taken long: whoever lost their role meanwhile purges nothing.
+        require_administrator(as_it_is_now(access, live.control, actor), "purging streams")
         purged = StreamPurged(stream=kept.stream, reason=reason, archive=archive)
         control = (live.control_position, live.control)
         at = application.clock()

@@ -18,7 +18,7 @@ import msgspec
 import psycopg
 from psycopg import Connection
 
-from domain.accounts import Access, require_administrator
+from domain.accounts import Access, as_it_is_now, require_administrator
 from domain.application import Actor, Application
 from domain.control import (
     AccountClosed,
@@ -41,7 +41,6 @@ from domain.kinds import Kind
 from domain.parties import Value
 from domain.store.database import DatabaseUnavailable, Row
 from domain.store.statements import statements
-from domain.store.streams import AccountUnknown
 from domain.tree import EMPTY, Frontier
 from projections.control_totals import ControlTotals, Totaller, differences
 from projections.moments import Position
@@ -389,7 +388,7 @@ class _Restore:
 
     def _check_role(self, control: Control) -> None:
         """That who restores may do so still, in the role that they have in the account by now."""
-        self._access = self._access._replace(role=_role(control, self._person))
+        self._access = as_it_is_now(self._access, control, self._actor)
         _check_role(self._access, self._choices)
 
     # Overwrite: one pass examines and builds; with faults and "skip", what was built goes and a second leaves them out
@@ -954,14 +953,6 @@ class _Restore:
             sha256 = bytes.fromhex(file.name.removeprefix(ATTACHMENTS))
             parameters = {"account": self._access.account, "sha256": sha256, "bytes": content}
             connection.execute(SQL["insert_attachment"], parameters)
-
-
-def _role(control: Control, person: PersonId) -> Role:
-    """The role of *person*, who had one when they began. Raises AccountUnknown when they are no member any more."""
-    member = control.member(person)
-    if member is None:
-        raise AccountUnknown(control.account)
-    return member.role
 
 
 class _AllBut:

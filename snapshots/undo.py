@@ -16,15 +16,14 @@ import msgspec
 import psycopg
 from psycopg import Connection
 
-from domain.accounts import Access, require_administrator
+from domain.accounts import Access, as_it_is_now, require_administrator
 from domain.application import Actor, Application
 from domain.control import AccountClosed, ActivationFailed, NumbersGiven, StreamActivated
 from domain.errors import CounterfoilError, RestoreError
-from domain.ids import AccountId, PersonId
+from domain.ids import AccountId
 from domain.parties import Value
 from domain.store.database import APP, Database, DatabaseUnavailable, Row
 from domain.store.statements import statements
-from domain.store.streams import AccountUnknown
 from snapshots.building import StreamBusy
 from snapshots.meanwhile import read_changed, with_both_sides
 from snapshots.report import OnMeanwhile
@@ -197,10 +196,7 @@ def _activate(
 
 def _check_member(access: Access, actor: Actor, live: Live, choices: ActivationChoices) -> None:
     """That who acts still is who they were when their access was looked up; from here on the swap sees to it."""
-    member = live.control.member(PersonId(actor.name.removeprefix("person:")))
-    if member is None:
-        raise AccountUnknown(access.slug)
-    now = access._replace(role=member.role)
+    now = as_it_is_now(access, live.control, actor)
     require_administrator(now, "making a stream live again")
     if choices.change_closed_periods:
         require_owner(now, "changing closed periods")
