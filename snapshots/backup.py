@@ -258,7 +258,8 @@ def write_archive(
     ):
         moment = moment_named(connection, account, stream, as_of, now=taken_at)
         source = Source(connection, account, second, moment)
-        files = [_file(container, README, readme(source.control.name, taken_at))]
+        asked = None if as_of is None else written_moment(as_of)
+        files = [_file(container, README, readme(source.control.name, taken_at, asked))]
         for name, schema in schemas().items():
             files.append(_file(container, SCHEMAS + name, schema))
         totaller = Totaller()
@@ -266,7 +267,7 @@ def write_archive(
             files.append(_write_snapshots(container, source, kind, name, totaller=totaller, progress=progress))
         files.append(_write_timeline(container, source, progress))
         files += _write_attachments(container, source)
-        manifest = _manifest(source, actor, taken_at, as_of, totaller.totals(), files)
+        manifest = _manifest(source, actor, taken_at, asked, totaller.totals(), files)
         raw = encode(manifest)
         container.add(MANIFEST, raw)
         container.add(SIGNATURE, signer.sign(raw))
@@ -472,7 +473,7 @@ def _manifest(  # noqa: PLR0917 - one caller, which has them all
     source: Source,
     actor: Actor,
     taken_at: datetime,
-    as_of: Position | datetime | None,
+    asked: str | None,
     totals: ControlTotals,
     files: list[FileListed],
 ) -> Manifest:
@@ -487,7 +488,7 @@ def _manifest(  # noqa: PLR0917 - one caller, which has them all
         segments=source.segments(),
         taken_at=taken_at,
         taken_by=actor.name,
-        as_of=None if as_of is None else AsOf(asked=written_moment(as_of), head=source.last),
+        as_of=None if asked is None else AsOf(asked=asked, head=source.last),
         counts={kind.value: source.counts.get(kind.value, 0) for kind in Kind},
         control_totals=totals,
         custom_fields=source.control.custom_fields,

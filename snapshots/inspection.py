@@ -14,7 +14,7 @@ from snapshots.container import Limits
 from snapshots.encryption import Unlock
 from snapshots.examination import Examiner
 from snapshots.faults import Fault
-from snapshots.manifest import FileListed, PersonNamed, Segment, TreeHead
+from snapshots.manifest import AsOf, FileListed, PersonNamed, Segment, TreeHead
 from snapshots.progress import Progress, no_progress
 from snapshots.signing import NO_KEYS, KeyRing
 
@@ -36,6 +36,7 @@ class Inspection(Value, frozen=True, kw_only=True):
     account_name: str
     stream: int
     taken_at: str
+    as_of: AsOf | None = None
     taken_by: str
     tree_head: TreeHead
     segments: tuple[Segment, ...]
@@ -79,6 +80,7 @@ def inspect_archive(
         account_name=manifest.account.name,
         stream=manifest.stream,
         taken_at=manifest.taken_at.isoformat(),
+        as_of=manifest.as_of,
         taken_by=manifest.taken_by,
         tree_head=manifest.tree_head,
         segments=manifest.segments,
@@ -103,6 +105,7 @@ def readable(inspection: Inspection) -> str:
         ),
         f"Authenticity: {inspection.authenticity}.",
         *(f"  {one}" for one in inspection.authenticity.differing),
+        *([f"It shows the account {inspection.as_of}."] if inspection.as_of else []),
         f"Tree head: {inspection.tree_head.size:,} events, root {inspection.tree_head.root}.",
         f"{'file':<36}{'rows':>10}{'bytes':>14}  sha256",
     ]

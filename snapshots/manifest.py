@@ -93,6 +93,9 @@ class AsOf(Value, frozen=True, kw_only=True):
     asked: str
     head: Count
 
+    def __str__(self) -> str:
+        return f"as of {self.asked}"
+
 
 class PersonNamed(Value, frozen=True, kw_only=True):
     """Somebody the timeline names. ``email_hash`` is SHA-256 over the manifest's salt and the lower-case address."""

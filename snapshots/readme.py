@@ -6,7 +6,7 @@ from datetime import datetime
 
 _TEXT = """\
 This is a backup of the invoicing account "{name}", taken on {at} (UTC) by Counterfoil.
-
+{shows}
 What is in it
 -------------
 manifest.json            what this archive is: account, date, counts, control totals, and the SHA-256 of every file
@@ -37,7 +37,8 @@ No password, token or key is in this file. It holds personal data and the books 
 """
 
 
-def readme(name: str, at: datetime) -> bytes:
-    """The text for an archive of the account *name*, taken *at*."""
+def readme(name: str, at: datetime, as_of: str | None = None) -> bytes:
+    """The text for an archive of the account *name*, taken *at*; it shows the account *as_of* a past moment."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in name)
-    return _TEXT.format(name=shown, at=at.strftime("%Y-%m-%d %H:%M")).encode()
+    shows = f"It shows the account as of {as_of}.\n" if as_of else ""
+    return _TEXT.format(name=shown, at=at.strftime("%Y-%m-%d %H:%M"), shows=shows).encode()

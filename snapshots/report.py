@@ -10,6 +10,7 @@ from projections.control_totals import ControlTotals, Difference
 from snapshots.authenticity import Authenticity
 from snapshots.checking import Correction
 from snapshots.faults import Fault
+from snapshots.manifest import AsOf
 from snapshots.swap import Subscriptions
 
 MOST_LISTED = 1_000  # of each list, in full; what is beyond is counted
@@ -212,6 +213,7 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     code: str | None = None
     archive: str
     taken_at: str
+    archive_as_of: AsOf | None = None
     source_account: str
     source_account_id: str
     from_other_account: bool = False
@@ -299,8 +301,9 @@ def readable(report: RestoreReport) -> str:
     if report.from_other_account:
         lines.append(f"The archive is of another account, {report.source_account_id}.")
     if report.events_lost:
+        of = report.archive_as_of or f"of {report.taken_at}"
         lines.append(
-            f"The archive is of {report.taken_at}: of the account's {report.account_events:,} events"
+            f"The archive is {of}: of the account's {report.account_events:,} events"
             f" {report.events_lost:,} are not in it, and go."
         )
     if report.reason:

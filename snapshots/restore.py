@@ -686,6 +686,7 @@ class _Restore:
             token=self._token(live),
             archive=manifest.archive,
             taken_at=manifest.taken_at.isoformat(),
+            archive_as_of=manifest.as_of,
             source_account=manifest.account.name,
             source_account_id=manifest.account.id,
             from_other_account=manifest.account.id != self._access.account,

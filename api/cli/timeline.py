@@ -144,7 +144,7 @@ def verify(
 def _verified(found: Verified) -> str:
     log = found.log
     own = [one for one in log.heads if one.by == "history" and one.agrees]
-    vouched = max((one.size for one in log.heads if one.by == "archive" and one.agrees), default=0)
+    vouched = max((one.common for one in found.archives), default=0)
     lines = [f"Stream {log.stream}, {log.status}: {log.events:,} events, tree root {log.root}."]
     lines += [str(one) for one in found.archives]
     lines.append(f"The account's own history states {len(own):,} heads that agree.")

@@ -60,6 +60,18 @@ def test_the_timeline_is_verified_and_the_first_bad_position_named(say: Say, emp
 
 
 @pytest.mark.slow
+def test_an_archive_vouches_for_what_was_restored_from_it(say: Say) -> None:
+    assert "nothing vouches" not in say("timeline", "verify", "acme-bv", "--against", "acme.zip")[1]
+    assert say("restore", "acme.zip", "--into", "acme-bv", "--yes")[0] == 0
+
+    restored = say("timeline", "verify", "acme-bv", "--against", "acme.zip")
+
+    assert restored[0] == 0
+    assert "of stream 1," in restored[1]
+    assert "nothing vouches" not in restored[1]
+
+
+@pytest.mark.slow
 def test_proofs_are_made_and_checked_and_a_forged_one_fails(say: Say) -> None:
     made = say("timeline", "prove", "acme-bv", "--position", "1", "--archive", "acme.zip", "-o", "proof.json")
     held = say("timeline", "check-proof", "proof.json", "--manifest", "acme.zip")

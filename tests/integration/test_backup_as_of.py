@@ -17,6 +17,7 @@ from domain import commands
 from domain.kinds import Kind
 from domain.store.streams import StreamUnknown
 from projections.moments import MomentAhead, Position
+from snapshots import inspection, report
 from snapshots.backup import take_backup
 from snapshots.inspection import inspect_archive
 from tests.fixtures.accounts import OpenAccount
@@ -121,6 +122,17 @@ def test_the_manifest_says_which_moment_was_asked_for(books: Books, tmp_path: Pa
     manifest = json.loads(zipfile.ZipFile(io.BytesIO(past)).read("manifest.json"))
     assert manifest["as_of"] == {"asked": "1.1", "head": 2}
     assert manifest["counts"]["customer"] == 1
+
+
+def test_whoever_opens_or_restores_an_archive_of_a_past_moment_is_told_so(books: Books, tmp_path: Path) -> None:
+    books.customer()
+    books.customer()
+
+    past = archived(books, tmp_path, as_of=Position(1, 1))
+
+    assert b"It shows the account as of 1.1." in zipfile.ZipFile(io.BytesIO(past)).read("README.txt")
+    assert "It shows the account as of 1.1." in inspection.readable(inspect_archive(as_file(past)))
+    assert "The archive is as of 1.1: of the account's 2 events 1 are not in it" in report.readable(books.restore(past))
 
 
 def test_a_retired_stream_is_backed_up_as_it_was_left(books: Books, tmp_path: Path) -> None:
