@@ -8,7 +8,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fuzz faults serve clean
+.PHONY: help setup demo test check bench fuzz faults planted serve clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ fuzz: $(READY) ## tamper with archives, lines and UBL, COUNT inputs (ten million
 
 faults: $(READY) ## let every operation fail at each of its points, for MINUTES at most; figures into docs/reliability.md
 	$(BIN)/python -m tests.faults.sweep --minutes $(MINUTES) --write docs/reliability.md
+
+planted: $(READY) ## plant known bugs one after another, and see that a test finds each; figures into docs/reliability.md
+	$(BIN)/python -m tests.planted --write docs/reliability.md
 
 serve: $(READY) ## answer HTTP on 127.0.0.1:8017, or on COUNTERFOIL_HOST and COUNTERFOIL_PORT
 	$(BIN)/counterfoil serve
