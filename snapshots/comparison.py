@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -193,11 +194,15 @@ class Listed(Generic[T]):
 
 
 class Gap:
-    """The ordinals of a series whose documents are lost."""
+    """The ordinals of a series whose documents are lost, by the width that their numbers were written in."""
 
     def __init__(self, of: Series) -> None:
         self.series = of
-        self.ordinals = array("Q")
+        self.by_width: dict[Series, array[int]] = {}
+
+    def add(self, of: Series, ordinal: int) -> None:
+        """A number of the series, as *of* writes it."""
+        self.by_width.setdefault(of, array("Q")).append(ordinal)
 
 
 class Tally:
@@ -230,9 +235,11 @@ class Tally:
         self.lost_sent += now.lost_sent - before.lost_sent
         self.events_lost += now.events_lost - before.events_lost
         for series_key, gap in now.gaps.items():
-            known = set(before.gaps[series_key].ordinals) if series_key in before.gaps else set()
+            before_gap = before.gaps.get(series_key, Gap(gap.series))
             mine_gap = self.gaps.setdefault(series_key, Gap(gap.series))
-            mine_gap.ordinals.extend(ordinal for ordinal in gap.ordinals if ordinal not in known)
+            for of, ordinals in gap.by_width.items():
+                for ordinal in set(ordinals) - set(before_gap.by_width.get(of, ())):
+                    mine_gap.add(of, ordinal)
 
 
 def _exchange(mine: Listed[Any], ids: set[str], before: Listed[Any], now: Listed[Any]) -> None:
@@ -422,30 +429,32 @@ class Comparison:
                 currency=document.currency,
             )
         )
-        for of, ordinal in self._places(row.kind, row.number, document.issue_date):
-            self.tally.gaps.setdefault((row.kind.value, of.key), Gap(of)).ordinals.append(ordinal)
+        for of, borne, ordinal in self._places(row.kind, row.number, document.issue_date):
+            self.tally.gaps.setdefault((row.kind.value, of.key), Gap(of)).add(borne, ordinal)
 
     def note_number(self, kind: Kind, number: str, issue_date: str) -> None:
         """Note that a document of the archive bears *number*, so that its series goes on after it either way."""
-        for of, ordinal in self._places(kind, number, issue_date):
+        for of, _, ordinal in self._places(kind, number, issue_date):
             key = (kind.value, of.key)
             self._highest[key] = max(ordinal, self._highest.get(key, 0))
 
-    def _places(self, kind: Kind, number: str, issue_date: str) -> Iterator[tuple[Series, int]]:
-        """Which document *number* is of each of the account's series that it belongs to: of formats in force once too.
+    def _places(self, kind: Kind, number: str, issue_date: str) -> Iterator[tuple[Series, Series, int]]:
+        """Which document *number* is of each of the account's series that it belongs to, of formats in force once too.
 
-        Formats of one key are one series, whatever their widths.
+        Formats of one key are one series, whatever their widths: first as it is written now, then as it is borne.
         """
         month = (kind, issue_date[:7])
         if month not in self._series:
             on = date.fromisoformat(issue_date)
             self._series[month] = [series(text, on) for text in self._target.formats[kind.value]]
+        now: dict[str, Series] = {}
         seen: set[str] = set()
         for of in self._series[month]:
+            now.setdefault(of.key, of)
             ordinal = of.ordinal(number)
             if ordinal is not None and of.key not in seen:
                 seen.add(of.key)
-                yield of, ordinal
+                yield now[of.key], of, ordinal
 
     def _change(self, change: Change, fact: EntityFact, *, dated_before: EntityFact | None = None) -> None:
         self.tally.kinds[fact.kind][change] += 1
@@ -511,10 +520,10 @@ class Comparison:
             NumbersKept(
                 kind=kind,
                 series=of.key,
-                highest=gap[-1],
-                missing=tuple(of.number(ordinal) for ordinal in gap[:MOST_LISTED]),
+                highest=gap[-1][0],
+                missing=tuple(borne.number(ordinal) for ordinal, borne in gap[:MOST_LISTED]),
                 missing_count=len(gap),
-                next_number=of.number(max(archived, gap[-1], given) + 1),
+                next_number=of.number(max(archived, gap[-1][0], given) + 1),
                 retired_stream=self._target.stream,
             )
             for kind, of, gap, archived, given in self._gaps()
@@ -526,24 +535,26 @@ class Comparison:
             NumbersReused(
                 kind=kind,
                 series=of.key,
-                lowest=gap[0],
-                numbers=tuple(of.number(ordinal) for ordinal in gap[:MOST_LISTED]),
+                lowest=gap[0][0],
+                numbers=tuple(borne.number(ordinal) for ordinal, borne in gap[:MOST_LISTED]),
                 numbers_count=len(gap),
-                next_number=of.number(max(archived, min(gap[0] - 1, given)) + 1),
+                next_number=of.number(max(archived, min(gap[0][0] - 1, given)) + 1),
                 retired_stream=self._target.stream,
             )
             for kind, of, gap, archived, given in self._gaps()
         )
 
-    def _gaps(self) -> Iterator[tuple[str, Series, list[int], int, int]]:
+    def _gaps(self) -> Iterator[tuple[str, Series, list[tuple[int, Series]], int, int]]:
         """Of each series with lost numbers that it would give out again: those, the archive's highest, and the highest
         that earlier streams gave out. A number up to the archive's highest is not given out again either way.
         """
         for (kind, key), gap in sorted(self.tally.gaps.items()):
             archived = self._highest.get((kind, key), 0)
-            ordinals = sorted(ordinal for ordinal in gap.ordinals if ordinal > archived)
-            if ordinals:
-                yield kind, gap.series, ordinals, archived, self._given.get(f"{kind}/{key}", 0)
+            lost = [
+                (ordinal, of) for of, ordinals in gap.by_width.items() for ordinal in ordinals if ordinal > archived
+            ]
+            if lost:
+                yield kind, gap.series, sorted(lost, key=itemgetter(0)), archived, self._given.get(f"{kind}/{key}", 0)
 
 
 def fields_to_define(theirs: Iterable[CustomField], control: Control) -> list[CustomField]:

@@ -175,6 +175,21 @@ def test_lost_numbers_of_an_earlier_format_are_not_given_again_when_it_comes_bac
     assert is_sound(books)
 
 
+def test_lost_numbers_are_named_as_their_documents_bore_them(books: Books, tmp_path: Path) -> None:
+    customer = books.customer()
+    archive = books.backup(tmp_path)
+    lost = []
+    for text in ("{year}-{number}", "{year}-{number:05}"):
+        with_format(books, text)
+        lost += [books.state(Kind.INVOICE, books.issued(customer)).number for _ in range(2)]
+
+    (kept,) = books.restore(archive).numbers_kept
+
+    assert [one[5:] for one in lost] == ["1", "2", "00003", "00004"]
+    assert kept.missing == tuple(lost)
+    assert kept.next_number == books.state(Kind.INVOICE, books.issued(books.customer())).number
+
+
 def test_a_clone_says_how_a_series_goes_on_that_its_source_gave_out_further(
     books: Books, fresh_account: OpenAccount, tmp_path: Path
 ) -> None:
