@@ -22,6 +22,7 @@ from domain.decimals import ZERO
 from domain.documents import events as e
 from domain.documents.document import Document, DocumentState
 from domain.documents.fields import Attachment, DerivedFrom, DocumentFields, Payment, PrecedingInvoice
+from domain.documents.rules import CONVERSIONS
 from domain.entity import Archived, Deleted, FieldRefused, Merged, NotPossible, Unarchived, changed_fields, converted
 from domain.ids import EntityId
 from domain.kinds import Kind
@@ -332,11 +333,6 @@ def steps_of(kind: Kind) -> list[str]:
     return [fact for fact in RULES[kind].events if fact in STEPS]
 
 
-_CONVERSIONS: dict[Kind, tuple[Kind, ...]] = {
-    Kind.QUOTE: (Kind.INVOICE, Kind.PURCHASE_ORDER),
-    Kind.PURCHASE_ORDER: (Kind.DELIVERY_NOTE, Kind.INVOICE),
-    Kind.DELIVERY_NOTE: (Kind.INVOICE,),
-}
 _NOT_CARRIED = {
     "issue_date",
     "due_date",
@@ -352,7 +348,7 @@ _NOT_CARRIED = {
 def convert(work: Work, kind: Kind, id_: EntityId, to: Kind) -> EntityId:
     """Draft a document of kind *to* from this one, recording on both where it came from. The new document's id."""
     origin: Document = work.get(kind, id_)
-    possible = _CONVERSIONS.get(kind, ())
+    possible = CONVERSIONS.get(kind, ())
     if to not in possible:
         raise NotPossible(
             kind.value, f"converted to {to.value}", origin.state.value, f"to {' or '.join(possible) or 'nothing'}"
@@ -366,7 +362,7 @@ def convert(work: Work, kind: Kind, id_: EntityId, to: Kind) -> EntityId:
     )
     made = work.new_id()
     work.record(to, made, drafted)
-    work.record(kind, id_, e.Converted(to=made, kind=to.value))  # type: ignore[arg-type]  # _CONVERSIONS holds these kinds
+    work.record(kind, id_, e.Converted(to=made, kind=to.value))  # type: ignore[arg-type]  # CONVERSIONS holds these kinds
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -70,6 +71,12 @@ POSSIBLE: dict[type[Any], dict[Kind, tuple[DocumentState, ...]]] = {
     },
     e.Cancelled: {Kind.PURCHASE_ORDER: (_S.ISSUED,), Kind.DELIVERY_NOTE: (_S.ISSUED,)},
     DocumentCorrected: dict.fromkeys(DOCUMENT_KINDS, tuple(DocumentState)),
+}
+# What may be made from a document.
+CONVERSIONS: dict[Kind, tuple[Kind, ...]] = {
+    Kind.QUOTE: (Kind.INVOICE, Kind.PURCHASE_ORDER),
+    Kind.PURCHASE_ORDER: (Kind.DELIVERY_NOTE, Kind.INVOICE),
+    Kind.DELIVERY_NOTE: (Kind.INVOICE,),
 }
 # What a kind may be once it is out, beside the states that its payments and credits decide.
 _STATES: dict[Kind, tuple[DocumentState, ...]] = {
@@ -223,7 +230,9 @@ def _check_once(field: str, what: str, ids: list[str]) -> None:
 
 
 def _check_draft(document: Document) -> None:
-    for name in ("number", "payments", "credits", "sent", "reminders", "deliveries", "converted_to", "answered_on"):
+    for name in ("number", "payments", "credits", "sent", "reminders", "deliveries", "converted_to", "answered_on",
+        "answered_by",
+    ):  # fmt: skip
         if getattr(document, name):
             raise FieldRefused(name, "a value on a draft", "it only once the document is issued")
 
@@ -241,6 +250,7 @@ def _check_out(document: Document) -> None:
         "deliveries": kind in (Kind.PURCHASE_ORDER, Kind.DELIVERY_NOTE),
         "converted_to": kind in _STATES,
         "answered_on": kind is Kind.QUOTE,
+        "answered_by": kind is Kind.QUOTE,
     }
     for name, may in later.items():
         if getattr(document, name) and not may:
@@ -270,18 +280,63 @@ def _check_not_too_much(document: Document) -> None:
 
 def _check_step(document: Document) -> None:
     """That the facts of a quote, order or delivery note are those that its state tells of."""
-    state = document.state
-    if state not in _STATES[document.kind]:
+    if document.state not in _STATES[document.kind]:
         known = ", ".join(one.value for one in _STATES[document.kind])
-        raise FieldRefused("state", state.value, f"one of {known}")
-    wanted = {
-        "answered_on": state in (_S.ACCEPTED, _S.DECLINED, _S.CONVERTED),
-        "deliveries": state in (_S.PARTLY_DELIVERED, _S.DELIVERED),
-        "converted_to": state in (_S.CONVERTED, _S.INVOICED),
-    }
-    for name, needed in wanted.items():
-        if needed and not getattr(document, name):
-            raise FieldRefused(name, "none", f"a value, since the {document.kind.value} is {state.value}")
+        raise FieldRefused("state", document.state.value, f"one of {known}")
+    if document.kind is Kind.QUOTE:
+        _check_answer(document)
+    else:
+        _check_deliveries(document)
+    _check_conversions(document)
+
+
+def _check_answer(quote: Document) -> None:
+    accepted = quote.state in (_S.ACCEPTED, _S.CONVERTED)
+    _check_there(quote, "answered_on", needed=accepted or quote.state is _S.DECLINED)
+    if quote.answered_by and not accepted:
+        raise FieldRefused("answered_by", "a value", f"none, since the quote is {quote.state.value}")
+    if accepted and quote.answered_on:
+        _check_in_time(quote, "answered_on", quote.answered_on)
+    if quote.state is _S.EXPIRED and quote.valid_until is None:
+        raise FieldRefused("valid_until", "none", "a value, since the quote is expired")
+
+
+def _check_deliveries(document: Document) -> None:
+    kind, state = document.kind, document.state
+    needed = state in (_S.PARTLY_DELIVERED, _S.DELIVERED) or (kind is Kind.DELIVERY_NOTE and state is _S.INVOICED)
+    if needed or state is not _S.INVOICED:
+        _check_there(document, "deliveries", needed=needed)
+    partly = [one.partly for one in document.deliveries]
+    fits = all(partly[:-1]) and (kind is Kind.PURCHASE_ORDER or not any(partly))
+    if state in (_S.PARTLY_DELIVERED, _S.DELIVERED):
+        fits = fits and partly[-1] is (state is _S.PARTLY_DELIVERED)
+    if not fits:
+        found = ", ".join("in part" if one else "wholly" for one in partly)
+        raise FieldRefused("deliveries", found, f"what leads to a {kind.value} that is {state.value}")
+
+
+def _check_conversions(document: Document) -> None:
+    possible = CONVERSIONS[document.kind]
+    for made in document.converted_to:
+        if made.kind not in possible:
+            raise FieldRefused("converted_to", f"a {made.kind[:40]}", " or ".join(possible))
+    _check_once("converted_to", "document", [made.document for made in document.converted_to])
+    final = [made for made in document.converted_to if document.kind is Kind.QUOTE or made.kind == Kind.INVOICE]
+    is_converted = document.state in (_S.CONVERTED, _S.INVOICED)
+    if len(final) != is_converted:
+        found = f"{len(final)} documents that end it"
+        raise FieldRefused("converted_to", found, f"{int(is_converted)}, since it is {document.state.value}")
+
+
+def _check_there(document: Document, name: str, *, needed: bool) -> None:
+    if bool(getattr(document, name)) is not needed:
+        found, expected = ("none", "a value") if needed else ("a value", "none")
+        raise FieldRefused(name, found, f"{expected}, since the {document.kind.value} is {document.state.value}")
+
+
+def _check_in_time(quote: Document, field: str, on: dt.date) -> None:
+    if quote.valid_until and on > quote.valid_until:
+        raise FieldRefused(field, on.isoformat(), f"a day up to {quote.valid_until}, the quote's last")
 
 
 def _check_changed(state: Document, event: Any) -> None:
@@ -371,13 +426,23 @@ def _check_attachment_removed(state: Document, event: e.AttachmentRemoved) -> No
 
 
 def _check_acceptance(state: Document, event: e.Accepted) -> None:
-    if state.valid_until and event.date > state.valid_until:
-        raise FieldRefused("date", event.date.isoformat(), f"a day up to {state.valid_until}, the quote's last")
+    _check_in_time(state, "date", event.date)
 
 
 def _check_expiry(state: Document, event: e.Expired) -> None:
     if state.valid_until is None or event.date <= state.valid_until:
         raise FieldRefused("date", event.date.isoformat(), f"a day after {state.valid_until or 'a valid_until'}")
+
+
+def _check_delivered(state: Document, event: e.Delivered) -> None:
+    if event.partly and state.kind is Kind.DELIVERY_NOTE:
+        raise FieldRefused("partly", "true", "none: what a delivery note lists is handed over at once")
+
+
+def _check_converted(state: Document, event: e.Converted) -> None:
+    possible = CONVERSIONS[state.kind]
+    if event.kind not in possible:
+        raise FieldRefused("kind", event.kind, " or ".join(possible))
 
 
 def _check_conversion_undone(state: Document, event: e.ConversionUndone) -> None:
@@ -396,6 +461,8 @@ _CHECKS: dict[type[Any], Callable[[Document, Any], None]] = {
     e.AttachmentRemoved: _check_attachment_removed,
     e.Accepted: _check_acceptance,
     e.Expired: _check_expiry,
+    e.Delivered: _check_delivered,
+    e.Converted: _check_converted,
     e.ConversionUndone: _check_conversion_undone,
     DocumentCorrected: _check_corrected,
 }
@@ -417,7 +484,7 @@ def references(document: Document) -> list[Reference]:
             found.append(Reference("lines.ledger_account", line.ledger_account, (Kind.LEDGER_ACCOUNT,)))
     if document.derived_from or document.converted_to or document.credits or document.preceding_invoices:
         found += [Reference("derived_from", origin.document, ()) for origin in document.derived_from]
-        found += [Reference("converted_to", made.document, ()) for made in document.converted_to]
+        found += [Reference("converted_to", made.document, (Kind(made.kind),)) for made in document.converted_to]
         found += [Reference("credits.by", credit.by, (Kind.CREDIT_NOTE,)) for credit in document.credits]
         found += [
             Reference("preceding_invoices", one.document, (Kind.INVOICE, Kind.RECEIPT))

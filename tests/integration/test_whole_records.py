@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from domain import commands
 from domain.documents import Document
 from domain.documents.document import DocumentCorrected, DocumentImported
 from domain.entity import FieldRefused, NotPossible
@@ -20,8 +21,10 @@ from domain.work import is_gone, kind_of
 from tests.fixtures.accounts import OpenAccount
 from tests.histories import History, histories
 from tests.integration.test_histories import lived
+from tests.notebook import Notebook
 
 pytestmark = pytest.mark.slow
+ANYBODY = "0192f3a0-0000-7000-8000-000000000001"
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -146,3 +149,63 @@ def test_what_came_after_the_issue_of_an_invoice_is_corrected_where_it_adds_up()
 def test_an_entity_that_is_there_is_not_imported_again() -> None:
     with pytest.raises(NotPossible):
         RULES[Kind.INVOICE].admit(invoice(), whole_of(invoice(), "imported"))
+
+
+def told(kind: Kind) -> Document:
+    """A document of *kind* that is near the end of its life: a quote that became an invoice, goods that came."""
+    book = Notebook()
+    made = book.issued(kind, **({"valid_until": str(book.today)} if kind is Kind.QUOTE else {}))
+    if kind is Kind.QUOTE:
+        book.record(kind, made, "accepted")
+        book.run(lambda work: commands.convert(work, kind, made, Kind.INVOICE))
+    else:
+        book.record(kind, made, "delivered")
+    found: Document = book.entities[made]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "field"),
+    [
+        (Kind.QUOTE, {"answered_on": "2026-03-17"}, "answered_on"),
+        (Kind.QUOTE, {"state": "accepted"}, "converted_to"),
+        (Kind.QUOTE, {"state": "issued", "converted_to": []}, "answered_on"),
+        (Kind.QUOTE, {"state": "expired", "converted_to": [], "answered_on": None, "valid_until": None}, "valid_until"),
+        (Kind.QUOTE, {"state": "declined", "converted_to": [], "answered_by": "Jan"}, "answered_by"),
+        (Kind.QUOTE, {"converted_to": [{"document": ANYBODY, "kind": "credit_note"}]}, "converted_to"),
+        (Kind.QUOTE, {"converted_to": [{"document": ANYBODY, "kind": "customer"}]}, "converted_to"),
+        (Kind.PURCHASE_ORDER, {"state": "issued"}, "deliveries"),
+        (Kind.PURCHASE_ORDER, {"state": "cancelled"}, "deliveries"),
+        (Kind.PURCHASE_ORDER, {"state": "partly_delivered"}, "deliveries"),
+        (Kind.PURCHASE_ORDER, {"deliveries": [{"date": "2026-03-16", "partly": True}]}, "deliveries"),
+        (Kind.PURCHASE_ORDER, {"deliveries": [{"date": "2026-03-16"}] * 2}, "deliveries"),
+        (Kind.PURCHASE_ORDER, {"state": "invoiced"}, "converted_to"),
+        (Kind.PURCHASE_ORDER, {"converted_to": [{"document": ANYBODY, "kind": "invoice"}]}, "converted_to"),
+        (Kind.DELIVERY_NOTE, {"deliveries": [{"date": "2026-03-16", "partly": True}]}, "deliveries"),
+        (Kind.DELIVERY_NOTE, {"deliveries": []}, "deliveries"),
+    ],
+)
+def test_t13_no_state_is_imported_or_corrected_to_that_no_steps_lead_to(
+    kind: Kind, changes: dict[str, Any], field: str
+) -> None:
+    lived = told(kind)
+    RULES[kind].admit(None, whole_of(lived, "imported"))
+    forged = msgspec.convert({**msgspec.to_builtins(lived), **changes}, Document)
+
+    for before, fact in ((None, "imported"), (lived, "corrected")):
+        with pytest.raises(FieldRefused) as refused:
+            RULES[kind].admit(before, whole_of(forged, fact))
+        if fact == "imported":
+            assert refused.value.field == field
+
+
+def test_t13_who_answered_is_said_of_quotes_alone() -> None:
+    with pytest.raises(FieldRefused, match="answered_by"):
+        RULES[Kind.INVOICE].admit(None, whole_of(invoice(answered_by="Jan"), "imported"))
+
+
+def test_a_delivery_note_is_not_delivered_in_part() -> None:
+    book = Notebook()
+    note = book.issued(Kind.DELIVERY_NOTE)
+    with pytest.raises(FieldRefused, match="partly"):
+        book.record(Kind.DELIVERY_NOTE, note, "delivered", partly=True)
