@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pyrage
 import pytest
 import typer
+from psycopg.conninfo import conninfo_to_dict
 
 from api.cli.program import app, run
 from api.cli.session import session
@@ -26,11 +28,12 @@ from domain.events import DATA_TYPES
 from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.rules import RULES
-from domain.work import Work
 from projections.control_totals import ControlTotals
 from snapshots.manifest import FileListed, Manifest, PersonNamed, Segment
 from snapshots.signing import public_pem
 from tests.fixtures.archives import SIGNER
+from tests.fixtures.server import own_database
+from tests.integration.restoring import LINE
 from tests.ubl_documents import invoice
 
 ROOT = Path(__file__).parents[2]
@@ -58,62 +61,104 @@ def commands_of(page: Path) -> list[str]:
     return [line.partition("#")[0].strip() for block in blocks for line in _COMMAND.findall(block)]
 
 
+class Prepared(NamedTuple):
+    """What pages need: a database, the folder to be in, and what the words that they leave open stand for."""
+
+    database: str
+    folder: Path
+    meant: dict[str, str]
+
+
+def settle_in(folder: Path, database: str, patch: pytest.MonkeyPatch) -> None:
+    """Be in *folder*, with an installation there that has this database, acting for An."""
+    patch.chdir(folder)
+    for name, value in (("HOME", str(folder / "home")), ("DATABASE_URL", database), ("AS", "an@example.com")):
+        patch.setenv(f"COUNTERFOIL_{name}", value)
+
+
 @pytest.fixture
 def installation(empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation with the account acme-bv, its archive acme.zip, and an invoice to import; its folder."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in (("HOME", str(tmp_path / "home")), ("DATABASE_URL", empty_database), ("AS", "an@example.com")):
-        monkeypatch.setenv(f"COUNTERFOIL_{name}", value)
+    settle_in(tmp_path, empty_database, monkeypatch)
     (tmp_path / "invoices").mkdir()
     (tmp_path / "invoices" / "one.xml").write_bytes(invoice())
-    (tmp_path / "head-office.pem").write_text(public_pem(SIGNER.public))
-    identity = pyrage.x25519.Identity.generate()
-    (tmp_path / "key.txt").write_text(str(identity))
-    (tmp_path / "recipients.txt").write_text(str(identity.to_public()))
-    (tmp_path / "passphrase.txt").write_text("correct horse")
     assert run(["account", "open", "Acme BV", "--vat", "BE0417497106"]) == 0
     assert run(["backup", "acme-bv", "-o", "acme.zip"]) == 0
     return tmp_path
 
 
-@pytest.mark.slow
-def test_every_command_that_is_shown_works(installation: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = [command for page in PAGES for command in commands_of(page)]
-    assert len(shown) > 10
-    meant = {"FILE.zip": "acme.zip", "ACCOUNT": "acme-bv", "CUSTOMER": customer_in_archive()}
+@pytest.fixture(scope="module")
+def prepared(server_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+    """An installation whose account acme-bv was restored from acme.zip once, and the files that pages speak of."""
+    folder = tmp_path_factory.mktemp("prepared")
+    with own_database(server_dsn) as dsn, pytest.MonkeyPatch.context() as patch:
+        settle_in(folder, dsn, patch)
+        (folder / "invoices").mkdir()
+        (folder / "invoices" / "next.xml").write_bytes(invoice("2026-00002"))
+        (folder / "earlier.xml").write_bytes(invoice())
+        (folder / "head-office.pem").write_text(public_pem(SIGNER.public))
+        identity = pyrage.x25519.Identity.generate()
+        (folder / "key.txt").write_text(str(identity))
+        (folder / "recipients.txt").write_text(str(identity.to_public()))
+        (folder / "passphrase.txt").write_text("correct horse")
+        assert run(["account", "open", "Acme BV", "--vat", "BE0417497106"]) == 0
+        customer, *_ = [entered(Kind.CUSTOMER, party={"name": "Klant"}) for _ in range(4)]
+        assert run(["import", "ubl", "--account", "acme-bv", "--any-supplier", "earlier.xml"]) == 0
+        every = {"interval": {"n": 1, "unit": "months"}, "next_date": "2026-01-01", "lines": [LINE]}
+        subscription = entered(Kind.SUBSCRIPTION, customer=customer, **every)
+        assert run(["backup", "acme-bv", "-o", "acme.zip"]) == 0
+        assert run(["restore", "acme.zip", "--into", "acme-bv", "--yes"]) == 0
+        meant = {"FILE.zip": "acme.zip", "ACCOUNT": "acme-bv", "CUSTOMER": customer, "SUBSCRIPTION": subscription}
+        yield Prepared(dsn, folder, meant)
 
-    for command in shown:
-        words, redirected = shlex.split(command)[1:], ""
-        if ">" in words:
-            words, redirected = words[: words.index(">")], words[-1]
-        if words[0] in _NOT_ENDING:
-            continue
-        words = [meant.get(word, word) for word in words]
-        words = [part for word in words for part in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
-        if (words[0] == "restore" or words[:2] == ["streams", "activate"]) and "--dry-run" not in words:
-            words.append("--yes")
-        if words[:2] == ["import", "ubl"] and "--any-supplier" not in words:
-            words.append("--any-supplier")
-        status = run(words)
 
-        told = capsys.readouterr()
-        assert status == 0, (command, told.err)
-        if redirected:
-            Path(redirected).write_text(told.out, "utf-8")
-
-
-def customer_in_archive() -> EntityId:
-    """The id of a customer of acme-bv, and of others; acme.zip has them."""
+def entered(kind: Kind, **fields: object) -> EntityId:
+    """The id of an entity that was entered into acme-bv."""
     with session(None) as who:
-        access = who.access("acme-bv")
+        account = who.access("acme-bv").account
+        return who.installation.application.run(account, who.actor, lambda work: commands.create(work, kind, fields))
 
-        def enter(work: Work) -> EntityId:
-            return commands.create(work, Kind.CUSTOMER, {"party": {"name": "Klant"}})
 
-        made = [who.installation.application.run(access.account, who.actor, enter) for _ in range(4)]
-    Path("acme.zip").unlink()
-    assert run(["backup", "acme-bv", "-o", "acme.zip"]) == 0
-    return made[0]
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_every_command_that_a_page_shows_works(
+    page: Path,
+    prepared: Prepared,
+    server_dsn: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "here"
+    shutil.copytree(prepared.folder, folder)
+    shown = commands_of(page)
+    assert shown
+
+    with own_database(server_dsn, like=str(conninfo_to_dict(prepared.database)["dbname"])) as dsn:
+        settle_in(folder, dsn, monkeypatch)
+        for command in shown:
+            words, redirected = shlex.split(command)[1:], ""
+            if ">" in words:
+                words, redirected = words[: words.index(">")], words[-1]
+            if words[0] in _NOT_ENDING:
+                continue
+            status = run(as_meant(words, prepared.meant))
+
+            told = capsys.readouterr()
+            assert status == 0, (command, told.err)
+            if redirected:
+                Path(redirected).write_text(told.out, "utf-8")
+
+
+def as_meant(words: list[str], meant: dict[str, str]) -> list[str]:
+    """The words of a command, with what they stand for, and with the answers that nobody is there to give."""
+    words = [meant.get(word, word) for word in words]
+    words = [part for word in words for part in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
+    if (words[0] == "restore" or words[:2] == ["streams", "activate"]) and not {"--dry-run", "--yes"} & {*words}:
+        words.append("--yes")
+    if words[:2] == ["import", "ubl"] and "--any-supplier" not in words:
+        words.append("--any-supplier")
+    return words
 
 
 def test_every_command_has_its_help_in_the_reference(
