@@ -209,7 +209,8 @@ class RestoreBegun(Value, frozen=True, kw_only=True):
 class RestoreFinished(Value, frozen=True, kw_only=True):
     """The account lives in the restored stream from here on; counts of what was created, replaced, removed and lost.
 
-    ``discarded`` counts the events that the retired stream got while the restore was at work.
+    ``discarded`` counts the events that the retired stream got while the restore was at work. ``missing_numbers``: of
+    each series that what was added carries on, ``<kind>/<series>``, the first numbers that this leaves out.
     """
 
     archive: str
@@ -223,6 +224,7 @@ class RestoreFinished(Value, frozen=True, kw_only=True):
     lost_documents: tuple[str, ...] = ()
     subscriptions: Literal["hold", "moved"] = "hold"
     discarded: int = 0
+    missing_numbers: dict[str, tuple[str, ...]] = {}
 
 
 class RestoreFailed(Value, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
+from itertools import chain, islice, pairwise
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -57,6 +58,7 @@ from snapshots.report import (
     LostDocument,
     Named,
     NumbersKept,
+    NumbersMissing,
     NumbersReused,
     SettingDiffers,
     WentBack,
@@ -194,7 +196,7 @@ class Listed(Generic[T]):
 
 
 class Gap:
-    """The ordinals of a series whose documents are lost, by the width that their numbers were written in."""
+    """The ordinals of a series whose documents are lost, or come in, by the width that their numbers have."""
 
     def __init__(self, of: Series) -> None:
         self.series = of
@@ -280,7 +282,8 @@ class Comparison:
         self._given = highest_of(target.control.numbers_given, given)
         self._undefined: dict[tuple[str, str], int] = {}
         self._series: dict[tuple[Kind, str], list[Series]] = {}
-        self._highest: dict[tuple[str, str], int] = {}  # of each series, in the archive
+        self._highest: dict[tuple[str, str], int] = {}  # of each series, in the archive; adding, in the account
+        self._brought: dict[tuple[str, str], Gap] = {}
 
     def may_return(self, returning: frozenset[str], *, named: frozenset[str]) -> None:
         """Make candidates of those *returning* that the account deleted, and of those *named* that it changed."""
@@ -293,6 +296,7 @@ class Comparison:
         for fact in facts:
             row = there.pop(fact.id, None)
             if self._adding:
+                self._note_own(row)
                 self._add(fact, row)
             else:
                 self._note_data(fact)
@@ -303,8 +307,14 @@ class Comparison:
             if not self._adding:
                 self.compare(row, None)
             elif not row.is_gone:
+                self._note_own(row)
                 self.tally.kinds[row.kind]["account"] += 1
                 self._change("unchanged", row)
+
+    def _note_own(self, row: EntityFact | None) -> None:
+        """Note the number that a document of the account bears, beside what is added."""
+        if row is not None and row.document is not None and row.number is not None:
+            self.note_number(row.kind, row.number, row.document.issue_date)
 
     def revised(self, changed: Iterable[Changed]) -> Comparison:
         """The comparison with the account as it is now that it *changed*. This one stays as it is."""
@@ -345,6 +355,9 @@ class Comparison:
         self._note_data(fact)
         if fact.document is not None:
             self.files.update(fact.document.attachments)
+            if fact.number is not None:
+                for of, borne, ordinal in self._places(fact.kind, fact.number, fact.document.issue_date):
+                    self._brought.setdefault((fact.kind.value, of.key), Gap(of)).add(borne, ordinal)
 
     def settle(self, id_: str, *, comes: bool) -> None:
         """Note of a candidate whether it comes back; it stays as it is if not."""
@@ -543,6 +556,28 @@ class Comparison:
             )
             for kind, of, gap, archived, given in self._gaps()
         )
+
+    def numbers_missing(self) -> tuple[NumbersMissing, ...]:
+        """The series that added documents carry on past numbers which nothing bears; a series may begin anywhere."""
+        found = []
+        for (kind, key), brought in sorted(self._brought.items(), key=itemgetter(0)):
+            known = max(self._highest.get((kind, key), 0), self._given.get(f"{kind}/{key}", 0))
+            ahead = sorted({one for ordinals in brought.by_width.values() for one in ordinals if one > known})
+            if not ahead:
+                continue
+            before = [known or ahead[0] - 1, *ahead]
+            between = chain.from_iterable(range(low + 1, high) for low, high in pairwise(before))
+            of = brought.series
+            missing = NumbersMissing(
+                kind=kind,
+                series=key,
+                missing=tuple(map(of.number, islice(between, MOST_LISTED))),
+                missing_count=ahead[-1] - before[0] - len(ahead),
+                next_number=of.number(ahead[-1] + 1),
+            )
+            if missing.missing_count:
+                found.append(missing)
+        return tuple(found)
 
     def _gaps(self) -> Iterator[tuple[str, Series, list[tuple[int, Series]], int, int]]:
         """Of each series with lost numbers that it would give out again: those, the archive's highest, and the highest

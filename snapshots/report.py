@@ -196,6 +196,16 @@ class NumbersReused(Value, frozen=True, kw_only=True):
     retired_stream: int
 
 
+class NumbersMissing(Value, frozen=True, kw_only=True):
+    """A series that documents which came in carry on past numbers that no document of the account bears."""
+
+    kind: str
+    series: str
+    missing: tuple[str, ...]
+    missing_count: int
+    next_number: str
+
+
 class ChangedEntity(Value, frozen=True, kw_only=True):
     """An entity that changed while the restore was at work, and by how many events."""
 
@@ -254,6 +264,7 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     likely_doubles: tuple[Matched, ...] = ()
     numbers_kept: tuple[NumbersKept, ...] = ()
     numbers_reused: tuple[NumbersReused, ...] = ()
+    numbers_missing: tuple[NumbersMissing, ...] = ()
     changed_meanwhile: int = 0
     changed_entities: tuple[ChangedEntity, ...] = ()
     changed_entities_count: int = 0
@@ -436,6 +447,10 @@ def _reused(report: RestoreReport) -> list[str]:
         f"Numbers: {reused.kind} goes on with {reused.next_number}; {_some(reused.numbers, reused.numbers_count)}"
         f" given out AGAIN: other documents bear them in retired stream {reused.retired_stream}."
         for reused in report.numbers_reused
+    ] + [
+        f"Numbers: {one.kind} goes on with {one.next_number};"
+        f" no document bears {_some(one.missing, one.missing_count)}."
+        for one in report.numbers_missing
     ]
 
 

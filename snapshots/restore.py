@@ -754,6 +754,7 @@ class _Restore:
             "in_closed_periods_count": tally.closed.count,
             "numbers_kept": () if reuses else comparison.numbers_kept(),
             "numbers_reused": comparison.numbers_reused() if reuses else (),
+            "numbers_missing": comparison.numbers_missing(),
         }
 
     def _revised(
@@ -936,6 +937,7 @@ class _Restore:
             lost_documents=tuple(one.number for one in report.lost_documents),
             subscriptions=self._choices.subscriptions,
             discarded=report.changed_meanwhile,
+            missing_numbers={f"{one.kind}/{one.series}": one.missing for one in report.numbers_missing},
         )
 
     def _changed(self, live: Live, report: RestoreReport, moved: MovedOn) -> ChangedMeanwhile:

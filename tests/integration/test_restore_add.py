@@ -15,6 +15,7 @@ from projections.timeline import Filter, read_timeline
 from snapshots import swap
 from snapshots.examination import Examiner
 from snapshots.inspection import inspect_archive
+from snapshots.report import readable
 from snapshots.restore import ArchiveFaulty, ChangedMeanwhile, NumbersClash
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import Edited
@@ -289,6 +290,30 @@ def test_an_invoice_added_beside_others_carries_its_series_on(books: Books, othe
     issued = other.state(Kind.INVOICE, other.issued(other.customer()))
     assert issued.number == f"{other.clock.now.year}-00004"
     assert books.state(Kind.INVOICE, kept[2]).number.endswith("-00003")
+
+
+def test_a_gap_that_an_addition_leaves_is_explained_and_stays_on_record(
+    books: Books, other: Books, tmp_path: Path
+) -> None:
+    customer = books.customer()
+    invoices = [books.issued(customer) for _ in range(6)]
+    quotes = [books.issued(customer, Kind.QUOTE) for _ in range(3)]
+    other.issued(other.customer())
+    other.clock.now = books.clock.now
+    named = (invoices[2], invoices[5], quotes[2])
+
+    rehearsed = other.restore(books.backup(tmp_path), mode="add", only_entities=named, dry_run=True)
+    report = other.restore(books.backup(tmp_path), mode="add", only_entities=named)
+
+    (missing,) = report.numbers_missing
+    assert rehearsed.numbers_missing == (missing,)
+    assert [number[5:] for number in missing.missing] == ["00002", "00004", "00005"]
+    assert (missing.kind, missing.missing_count) == ("invoice", 3)
+    assert "no document bears 2024-00002, 2024-00004, 2024-00005" in readable(report)
+    assert other.state(Kind.INVOICE, other.issued(other.customer())).number == missing.next_number
+    entries = read_timeline(other.application.database, other.access.account, Filter(type="restore.finished")).entries
+    (finished,) = [{one.field: one.after for one in entry.changes} for entry in entries]
+    assert list(finished["missing_numbers"].values()) == [list(missing.missing)]
 
 
 def test_each_of_several_likely_doubles_is_listed(books: Books, other: Books, tmp_path: Path) -> None:
