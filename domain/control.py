@@ -210,7 +210,9 @@ class RestoreFinished(Value, frozen=True, kw_only=True):
     """The account lives in the restored stream from here on; counts of what was created, replaced, removed and lost.
 
     ``discarded`` counts the events that the retired stream got while the restore was at work. ``missing_numbers``: of
-    each series that what was added carries on, ``<kind>/<series>``, the first numbers that this leaves out.
+    each series that what was added carries on, ``<kind>/<series>``, the first numbers that this leaves out. ``as_of``:
+    the position that the archive was restored at, where it was not its last. ``changed_closed_periods``: documents in
+    closed periods changed, on the owner's word.
     """
 
     archive: str
@@ -225,6 +227,8 @@ class RestoreFinished(Value, frozen=True, kw_only=True):
     subscriptions: Literal["hold", "moved"] = "hold"
     discarded: int = 0
     missing_numbers: dict[str, tuple[str, ...]] = {}
+    as_of: int | None = None
+    changed_closed_periods: bool = False
 
 
 class RestoreFailed(Value, frozen=True, kw_only=True):

@@ -258,10 +258,13 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     settings: tuple[SettingDiffers, ...] = ()
     subscriptions: Subscriptions = "hold"
     held: tuple[Held, ...] = ()
+    held_count: int = 0
     corrections: tuple[Correction, ...] = ()
     corrections_count: int = 0
     matched: tuple[Matched, ...] = ()
+    matched_count: int = 0
     likely_doubles: tuple[Matched, ...] = ()
+    likely_doubles_count: int = 0
     numbers_kept: tuple[NumbersKept, ...] = ()
     numbers_reused: tuple[NumbersReused, ...] = ()
     numbers_missing: tuple[NumbersMissing, ...] = ()
@@ -512,13 +515,13 @@ def _meaning(report: RestoreReport) -> list[str]:
     if report.held:
         moved = report.subscriptions == "moved"
         what = "go on by themselves, since the account replaces theirs" if moved else "are held until resumed"
-        lines.append(f"{len(report.held):,} subscriptions {what}: their next date has passed.")
+        lines.append(f"{report.held_count:,} subscriptions {what}: their next date has passed.")
         lines += [f"  {one.id}, next date {one.next_date}" for one in report.held[:20]]
-        lines += _more(len(report.held), 20)
+        lines += _more(report.held_count, 20)
     lines += [f"Matched: {one.key}: {_DONE[one.done]}." for one in report.matched[:20] if one.done]
-    lines += _more(len(report.matched), 20)
+    lines += _more(report.matched_count, 20)
     lines += [f"Likely the same customer twice: {one.key}." for one in report.likely_doubles[:20]]
-    lines += _more(len(report.likely_doubles), 20)
+    lines += _more(report.likely_doubles_count, 20)
     return lines
 
 

@@ -462,7 +462,9 @@ class _Restore:
         report = _replace(
             self._report(live, target, comparison, found, result=target.totals),
             matched=tuple(changes.matched[:MOST_LISTED]),
+            matched_count=len(changes.matched),
             likely_doubles=tuple(changes.doubles[:MOST_LISTED]),
+            likely_doubles_count=len(changes.doubles),
         )
         self._refuse_if_closed(report)
         if not comparison.bringing:
@@ -714,6 +716,7 @@ class _Restore:
             settings=settings_that_differ(manifest.meaning, live.control),
             subscriptions=self._choices.subscriptions,
             held=tuple(comparison.held[:MOST_LISTED]),
+            held_count=len(comparison.held),
             faults=tuple(faults.listed),
             faults_count=faults.count,
             skipped=len(self._last.refused) if self._first_faults.count else 0,
@@ -938,6 +941,8 @@ class _Restore:
             subscriptions=self._choices.subscriptions,
             discarded=report.changed_meanwhile,
             missing_numbers={f"{one.kind}/{one.series}": one.missing for one in report.numbers_missing},
+            as_of=report.as_of,
+            changed_closed_periods=report.in_closed_periods_count > 0,
         )
 
     def _changed(self, live: Live, report: RestoreReport, moved: MovedOn) -> ChangedMeanwhile:

@@ -18,8 +18,10 @@ from domain.documents.fields import Attachment
 from domain.entity import NotPossible
 from domain.kinds import Kind
 from domain.work import Work
+from projections.moments import Position
 from projections.timeline import Filter, read_timeline
 from snapshots import swap
+from snapshots.report import readable
 from snapshots.restore import BooksClosedThen, ChangedMeanwhile, Refused
 from tests.fixtures.accounts import OpenAccount, OpenedAccount
 from tests.fixtures.archives import SIGNER, Edited
@@ -213,6 +215,39 @@ def test_documents_in_closed_periods_change_only_on_the_owners_word(books: Books
     assert [one.id for one in refused.value.report.in_closed_periods] == [invoice]
     assert books.rows() == before
     assert books.restore(archive, change_closed_periods=True).outcome == "restored"
+
+
+def test_the_owners_word_for_a_closed_period_and_the_moment_of_an_archive_stay_on_record(
+    books: Books, tmp_path: Path
+) -> None:
+    books.customer()
+    invoice = books.issued(books.customer())
+    archive = books.backup(tmp_path)
+    dated = books.state(Kind.INVOICE, invoice).issue_date
+    books.restore(archive, change_closed_periods=True)  # nothing is closed: the word was not needed
+    books.application.record_control(books.access.account, books.actor, c.SettingsChanged(closed_until=dated))
+
+    books.restore(archive, as_of=Position(None, 1), change_closed_periods=True)
+
+    entries = read_timeline(books.application.database, books.access.account, Filter(type="restore.finished")).entries
+    last, first = ({one.field: one.after for one in entry.changes} for entry in entries)
+    assert (last["changed_closed_periods"], last["as_of"]) == (True, 1)
+    assert not {"changed_closed_periods", "as_of"} & first.keys()
+
+
+def test_what_is_listed_in_part_is_counted_in_full(
+    books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapshots.restore.MOST_LISTED", 1)
+    fields = {"customer": books.customer(), "lines": [LINE], "interval": {"n": 1, "unit": "months"}}
+    for _ in range(3):
+        books.make(Kind.SUBSCRIPTION, **fields, next_date=books.clock.now.date().isoformat())
+    books.clock.now += timedelta(days=2)
+
+    report = books.restore(books.backup(tmp_path))
+
+    assert (len(report.held), report.held_count) == (1, 3)
+    assert "3 subscriptions are held until resumed" in readable(report)
 
 
 def test_an_editor_may_not_restore(books: Books, tmp_path: Path) -> None:
