@@ -85,7 +85,7 @@ class LineRefused(DomainError):
 def _line_type(rules: KindRules, fact: str, data: type[Value], type_version: int) -> type[msgspec.Struct]:
     name = f"{rules.kind.value}.{fact}"
     return msgspec.defstruct(
-        name.replace(".", "_"),
+        f"{name.replace('.', '_')}_{type_version}",
         [
             ("type_version", Literal[type_version]),
             ("entity", EntityId),

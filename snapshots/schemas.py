@@ -7,7 +7,7 @@ from functools import cache
 import msgspec
 
 from domain.documents import Document
-from domain.events import LINE_TYPES
+from domain.events import LINE_TYPES, OLDER_LINE_TYPES
 from domain.rules import RULES
 from snapshots.manifest import SNAPSHOT_FILES, Manifest
 
@@ -23,7 +23,7 @@ def schemas() -> dict[str, bytes]:
         if not kind.is_document
     }
     made["documents.schema.json"] = _schema(Document)
-    made["timeline.schema.json"] = _schemas(list(LINE_TYPES.values()))
+    made["timeline.schema.json"] = _schemas([*LINE_TYPES.values(), *OLDER_LINE_TYPES.values()])
     made["manifest.schema.json"] = _schema(Manifest)
     return made
 

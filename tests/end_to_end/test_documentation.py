@@ -207,6 +207,16 @@ def test_pages_lead_to_pages_that_are_there() -> None:
             assert (page.parent / target).exists(), (page, target)
 
 
+def test_a_decision_has_a_number_of_its_own_and_all_its_parts() -> None:
+    records = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    parts = ["Context", "Decision", "Consequences", "Alternatives", "What would change our mind", "Kept by"]
+    for record in records:
+        text = record.read_text("utf-8")
+        assert text.startswith(f"# {record.name[:4]} "), record
+        assert re.findall("^## (.*)$", text, re.MULTILINE) == parts, record
+
+
 def test_the_writer_of_the_format_page_writes_a_sound_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from projections.rebuild import rebuild
 from projections.timeline import Filter, read_timeline
 from snapshots.inspection import inspect_archive
 from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
+from snapshots.schemas import schemas
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, Edited
 from tests.integration.restoring import Books
@@ -141,3 +142,13 @@ def test_every_type_says_which_version_it_has_today() -> None:
     assert {name: version for name, version in TYPE_VERSIONS.items() if version > 1} == {
         f"{kind.value}.sent": 2 for kind in DOCUMENT_KINDS
     }
+
+
+def test_the_schema_of_lines_has_each_type_in_each_of_its_versions() -> None:
+    schema = json.loads(schemas()["timeline.schema.json"])
+    lines = [schema["$defs"][one["$ref"].removeprefix("#/$defs/")]["properties"] for one in schema["oneOf"]]
+
+    described = sorted((one["type"]["enum"][0], one["type_version"]["enum"][0]) for one in lines)
+
+    versions = [(name, version) for name, today in TYPE_VERSIONS.items() for version in range(1, today + 1)]
+    assert described == sorted(versions)
