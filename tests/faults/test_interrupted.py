@@ -6,6 +6,7 @@ Steps are found by counting, not picked: the first statement fails, then the sec
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -79,6 +80,13 @@ def live(books: Books) -> dict[str, Any]:
     }
 
 
+def last_swap(books: Books) -> int:
+    """The stream that became live last, by the account's own history."""
+    with books.application.database.transaction(books.access.account) as connection:
+        rows = connection.execute("SELECT data FROM control_events WHERE type = 'stream.swapped' ORDER BY position")
+        return int(json.loads(rows.fetchall()[-1][0])["live"])
+
+
 def unfinished_rows(books: Books) -> int:
     """How many rows there are of streams that no account points at and nobody keeps."""
     with books.application.database.transaction(books.access.account) as connection:
@@ -121,6 +129,7 @@ def test_a_restore_that_fails_at_any_statement_leaves_the_account_as_it_was(
 
     assert report.outcome == "restored"
     assert is_sound(books)
+    assert last_swap(books) == report.live_stream
     assert books.customer("The next write succeeds")
 
 

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from domain import commands
+from domain.application import Expected
+from domain.ids import EntityId
 from domain.kinds import Kind
+from domain.work import VersionStale, Work
 from snapshots.restore import ChangedMeanwhile, Choices, restore_archive
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import Books, as_file, is_sound
@@ -135,3 +138,35 @@ def test_several_additions_at_once_all_come_in(books: Books, fresh_account: Open
     assert outcomes == ["restored"] * 3
     assert found(books, live=True) == theirs
     assert is_sound(books)
+
+
+def test_r03_a_write_that_was_decided_before_a_swap_goes_into_the_stream_that_is_live_after_it(
+    books: Books, tmp_path: Path
+) -> None:
+    archive = books.backup(tmp_path)
+    decided = 0
+
+    def decide(work: Work) -> EntityId:
+        nonlocal decided
+        decided += 1
+        if decided == 1:
+            books.restore(archive)
+        return commands.create(work, Kind.CUSTOMER, {"party": {"name": "Decided before"}})
+
+    made = books.run(decide)
+
+    assert decided == 2
+    assert made in found(books, live=True)
+    assert is_sound(books)
+
+
+def test_s01_the_same_version_of_a_stream_that_was_replaced_is_stale(books: Books, tmp_path: Path) -> None:
+    customer = books.customer()
+    books.restore(books.backup(tmp_path))
+
+    def note(work: Work) -> None:
+        commands.change(work, Kind.CUSTOMER, customer, {"notes": "seen in stream 1"})
+
+    with pytest.raises(VersionStale):
+        books.application.run(books.access.account, books.actor, note, expected=Expected(customer, 1, 1))
+    books.application.run(books.access.account, books.actor, note, expected=Expected(customer, 2, 1))
