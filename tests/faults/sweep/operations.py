@@ -32,12 +32,12 @@ from snapshots.keys import Keys
 from snapshots.purging import purge
 from snapshots.restore import Choices, restore_archive
 from snapshots.undo import activate
+from tests.faults.sweep.planting import GIVEN
 from tests.fixtures.accounts import OpenedAccount, open_in
 from tests.fixtures.archives import KEYS, SIGNER
 from tests.histories import Clock
 from tests.integration.restoring import LINE, Books
 
-ARCHIVE = "given.zip"
 TAKEN = "taken.zip"
 OLDER = b"the older backup"
 ATTACHED_BYTES = 200_000  # enough that the database must grow to take it in
@@ -129,7 +129,7 @@ def _as_it_is(subject: Books, other: Books, folder: Path) -> None:
 def _with_an_archive(subject: Books, other: Books, folder: Path) -> None:
     """The archive is of an account that has the subject's item as well."""
     furnish(other)
-    (folder / ARCHIVE).write_bytes(other.backup(folder))
+    (folder / GIVEN).write_bytes(other.backup(folder))
     subject.make(Kind.ITEM, number="B-1", name="Bell", net_price="10", vat={"category": "S", "rate": "21"})
     subject.customer("Only here")
 
@@ -164,7 +164,7 @@ def _taken(world: World) -> Any:
 
 def _restore(mode: Any) -> Callable[[World, Access], None]:
     def run(world: World, access: Access) -> None:
-        with (world.folder / ARCHIVE).open("rb") as file:
+        with (world.folder / GIVEN).open("rb") as file:
             choices = Choices(mode=mode, from_other_account=True)
             restore_archive(world.application, access, world.actor, file, choices=choices, keys=KEYS)
 

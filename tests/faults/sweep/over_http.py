@@ -14,8 +14,8 @@ import uvicorn
 
 from api.http import create_app
 from domain.accounts import make_token
-from tests.faults.sweep.operations import ARCHIVE, OPERATIONS, World
-from tests.faults.sweep.planting import Plant, Planted, Server, planted_in
+from tests.faults.sweep.operations import OPERATIONS, World
+from tests.faults.sweep.planting import GIVEN, Plant, Planted, Server, planted_in
 
 GONE = "killed"  # who hung up knows as little as who was killed
 
@@ -27,7 +27,7 @@ def asked(operation: str, world: World, plant: Plant, server: Server) -> tuple[s
     headers = {"Authorization": f"Bearer {token}"}
     account = f"/v1/accounts/{world.known.subject}/"
     with _served(world) as port:
-        archive = _sent(port, account, headers, world.folder / ARCHIVE) if "{archive}" in path else ""
+        archive = _sent(port, account, headers, world.folder / GIVEN) if "{archive}" in path else ""
         body = json.dumps(fields).replace("{other}", world.known.other)
         client = HTTPConnection("127.0.0.1", port)
         client.connect()

@@ -177,6 +177,7 @@ def kill_server(home: Path) -> None:
             os.kill(number, signal.SIGKILL)
 
 
+GIVEN = "given.zip"  # an archive that the caller opens, and whose opening is the caller's affair
 _WATCHED = ("open", "os.rename", "os.remove", "os.mkdir")  # what Python audits anyway, and a hook of ours may refuse
 _watching: list[tuple[Planted, tuple[str, ...]]] = []
 
@@ -184,7 +185,8 @@ _watching: list[tuple[Planted, tuple[str, ...]]] = []
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     if event in _WATCHED and _watching:
         planted, folders = _watching[0]
-        if isinstance(arguments[0], str | os.PathLike) and os.fspath(arguments[0]).startswith(folders):
+        name = os.fspath(arguments[0]) if isinstance(arguments[0], str | os.PathLike) else b""
+        if isinstance(name, str) and name.startswith(folders) and not name.endswith(GIVEN):
             planted.file()
 
 
