@@ -395,15 +395,16 @@ def note_across(entities: Iterable[Checked], meetings: int, faults: Faults) -> d
     """What of a partition's *entities* must be looked at together with others, by where they meet.
 
     Records end with a line feed; a reference that would break them is a fault. E: an entity that is there (id, kind,
-    gone). R: references to one target (target, sources' kind, draft, kinds that it may lead to, field, sources). U, M:
-    a key that must be unique, or by which things are taken for the same (id, kind, key).
+    standing). R: references to one target (target, sources' kind, draft, kinds that it may lead to, field, sources).
+    U, M: a key that must be unique, or by which things are taken for the same (id, kind, key). T: what a credit note
+    comes to (id, amount). C: what one takes back of a document (note, kind, document, amount).
     """
     mask = meetings - 1
     across: dict[int, list[str]] = {}
     sources: dict[tuple[EntityId, str, str, tuple[Kind, ...]], list[EntityId]] = {}
     for entity in entities:
         id_, state, kind = entity.id, entity.state, _KIND_CODES[entity.kind]
-        across.setdefault(int(id_[-3:], 16) & mask, []).append(f"E{id_}{kind}{int(entity.is_gone)}\n")
+        across.setdefault(int(id_[-3:], 16) & mask, []).append(f"E{id_}{kind}{standing(state)}\n")
         if entity.is_gone:
             continue
         seen = set()
@@ -414,10 +415,16 @@ def note_across(entities: Iterable[Checked], meetings: int, faults: Faults) -> d
                 sources.setdefault((target, draft, field, kinds), []).append(id_)
         for key in unique_keys(entity.kind, state):
             across.setdefault(zlib.crc32(key.encode()) & mask, []).append(f"U{id_}{kind}{key}\n")
+        if entity.kind is Kind.CREDIT_NOTE:
+            across.setdefault(partition_of(id_, mask), []).append(f"T{id_}{state.totals.with_vat}\n")
+        for credit in getattr(state, "credits", ()):
+            if _is_one_line(credit.by):
+                record = f"C{credit.by}{kind}{id_}{credit.amount}\n"
+                across.setdefault(partition_of(credit.by, mask), []).append(record)
         for key in match_keys(entity.kind, state):
             across.setdefault(zlib.crc32(key.encode()) & mask, []).append(f"M{id_}{kind}{key}\n")
     for (target, draft, field, kinds), ids in sources.items():
-        if len(target) != _ID_LENGTH or "\n" in target:
+        if not _is_one_line(target):
             kind_of_sources = KINDS[int(draft[:2])]
             for source in ids:
                 reason = f"{kind_of_sources.value} {source}: {field}: refers to {_shown(target)}; expected an id"
@@ -428,6 +435,18 @@ def note_across(entities: Iterable[Checked], meetings: int, faults: Faults) -> d
         record = f"R{target}{draft}{targets} {field} {''.join(ids)}\n"
         across.setdefault(partition_of(target, mask), []).append(record)
     return {meeting: "".join(records).encode() for meeting, records in across.items()}
+
+
+def _is_one_line(id_: str) -> bool:
+    return len(id_) == _ID_LENGTH and "\n" not in id_
+
+
+HERE, GONE, DRAFT = "0", "1", "2"
+
+
+def standing(state: Any) -> str:
+    """Whether what may refer to an entity can: it is HERE, GONE, or a DRAFT, which may be gone soon."""
+    return GONE if is_gone(state) else DRAFT if getattr(state, "state", None) == "draft" else HERE
 
 
 class References(NamedTuple):

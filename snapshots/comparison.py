@@ -32,6 +32,9 @@ from domain.store.statements import statements
 from domain.work import decode_state
 from projections.control_totals import ControlTotals, Totaller
 from snapshots.checking import (
+    DRAFT,
+    GONE,
+    HERE,
     Checked,
     DocumentFact,
     EntityFact,
@@ -127,11 +130,17 @@ class Target:
         """The entities as others may refer to them or be the same as."""
         for partition in range(self._spool.partitions):
             for row in self._read(partition):
-                yield Across(row.fact.id, row.fact.kind, row.fact.is_gone, *row.keys)
+                yield Across(row.fact.id, row.fact.kind, _standing(row.fact), *row.keys)
 
     def _read(self, partition: int) -> list[TargetRow]:
         lines = self._spool.read(partition)
         return _rows(b"[" + lines[:-1].replace(b"\n", b",") + b"]")
+
+
+def _standing(fact: EntityFact) -> str:
+    if fact.is_gone:
+        return GONE
+    return DRAFT if fact.document is not None and fact.document.state == "draft" else HERE
 
 
 def _keys(kind: Kind, state: Any) -> tuple[list[str], list[str]]:

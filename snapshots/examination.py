@@ -13,9 +13,11 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from decimal import Decimal
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
+from domain.decimals import ZERO
 from domain.events import LineRefused, read_line
 from domain.kinds import Kind
 from domain.tree import EMPTY, Frontier, leaf_hashes
@@ -23,6 +25,9 @@ from domain.tree import append as append_leaves
 from projections.control_totals import ControlTotals, Totaller, differences
 from snapshots.archive import Archive
 from snapshots.checking import (
+    DRAFT,
+    GONE,
+    HERE,
     KINDS,
     TIMELINE_FILE,
     Appended,
@@ -58,6 +63,8 @@ _USUAL_EVENT_BYTES = 500
 _DIGITS = range(16**3)
 _MOST_PARTITIONS = 2048
 _WORKERS_FROM_BYTES = 48 * 1024 * 1024  # from here on two processes more are worth the 0.4 s that they take to start
+# Fields that lead from what is issued to what is, too: what is converted leads to the draft that was made of it.
+_TO_WHAT_IS_ISSUED = ("derived_from", "preceding_invoices", "credits.by")
 _FILES_OF_LINES = frozenset((TIMELINE, *SNAPSHOT_FILES.values()))
 # A whole line, never the end of one: what a sink is handed is what the log hashes. It may still be refused later.
 ENVELOPE = re.compile(
@@ -87,7 +94,7 @@ class Across(NamedTuple):
 
     id: str
     kind: Kind
-    gone: bool
+    standing: str
     unique: list[str]
     match: list[str]
 
@@ -448,7 +455,7 @@ class Examiner:
         mask = self._meetings - 1
         for one in self._beside:
             kind = KINDS.index(one.kind)
-            self._across.add(partition_of(one.id, mask), f"e{one.id}{kind:02}{int(one.gone)}\n".encode())
+            self._across.add(partition_of(one.id, mask), f"e{one.id}{kind:02}{one.standing}\n".encode())
             for letter, keys in (("u", one.unique), ("m", one.match)):
                 for key in keys:
                     self._across.add(zlib.crc32(key.encode()) & mask, f"{letter}{one.id}{kind:02}{key}\n".encode())
@@ -471,32 +478,52 @@ class Examiner:
             yield self._across.read(partition).decode().split("\n")[:-1]
 
     def _check_targets(self, records: list[str], refused: set[str]) -> None:
-        there: dict[str, tuple[Kind, bool]] = {}
-        own: dict[str, tuple[Kind, bool]] = {}
+        there: dict[str, tuple[Kind, str]] = {}
+        own: dict[str, tuple[Kind, str]] = {}
+        notes: dict[str, Decimal] = {}
+        credits: dict[str, list[str]] = {}
         keys: dict[str, list[str]] = {}
         for record in records:
             if record[0] == "E":
-                there[record[1:37]] = (KINDS[int(record[37:39])], record[39] == "1")
+                there[record[1:37]] = (KINDS[int(record[37:39])], record[39])
             elif record[0] == "e":
-                own[record[1:37]] = (KINDS[int(record[37:39])], record[39] == "1")
+                own[record[1:37]] = (KINDS[int(record[37:39])], record[39])
             elif record[0] in "UuMm":
                 keys.setdefault(record[39:], []).append(record)
+            elif record[0] == "T":
+                notes[record[1:37]] = Decimal(record[37:])
+            elif record[0] == "C":
+                credits.setdefault(record[1:37], []).append(record)
         for key, holders in keys.items():
             if len(holders) > 1:
                 self._check_key(key, holders, refused)
         for record in records:
             if record[0] == "R":
                 self._check_references(references_in(record), there, own, refused)
+        for note, records_of_it in credits.items():
+            if note in notes:
+                self._check_credits(note, notes[note], records_of_it, refused)
+
+    def _check_credits(self, note: str, total: Decimal, credits: list[str], refused: set[str]) -> None:
+        """That what a credit note takes back of documents is no more than it comes to, all of them together."""
+        taken = sum((Decimal(record[75:]) for record in credits), ZERO)
+        if taken <= total:
+            return
+        for record in credits:
+            reason = f"credits.by: {note} takes back {taken} in all; it comes to {total}"
+            self._refuse("archive.credited-twice", KINDS[int(record[37:39])], record[39:75], reason, refused)
 
     def _check_references(
-        self, of: References, there: dict[str, tuple[Kind, bool]], own: dict[str, tuple[Kind, bool]], refused: set[str]
+        self, of: References, there: dict[str, tuple[Kind, str]], own: dict[str, tuple[Kind, str]], refused: set[str]
     ) -> None:
         target, kinds = of.target, of.kinds
         if of.field == "merged_into":
             self._merged.update(dict.fromkeys(of.sources, (target, of.kind)))
 
-        def fits(found: tuple[Kind, bool] | None) -> bool:
-            return found is not None and found[0] in kinds and (of.draft or not found[1])
+        lasting = (HERE,) if of.field in _TO_WHAT_IS_ISSUED else (HERE, DRAFT)
+
+        def fits(found: tuple[Kind, str] | None) -> bool:
+            return found is not None and found[0] in kinds and (of.draft or found[1] in lasting)
 
         found = there.get(target) if target in self._added else own.get(target, there.get(target))
         if fits(found) or target in self.faults.entities or target in refused:
@@ -582,5 +609,5 @@ def partitions_for(archive: Archive, *, events_beside: int = 0) -> int:
     return wanted
 
 
-def _what(found: tuple[Kind, bool]) -> str:
-    return "deleted" if found[1] else f"a {found[0].value}"
+def _what(found: tuple[Kind, str]) -> str:
+    return {GONE: "deleted", DRAFT: "a draft"}.get(found[1], f"a {found[0].value}")

@@ -20,7 +20,7 @@ from domain.events import written_time
 from domain.kinds import Kind
 from projections.moments import Position, written_moment
 from snapshots.archive import Archive
-from snapshots.checking import KINDS, named_in, references_in
+from snapshots.checking import GONE, KINDS, named_in, references_in
 from snapshots.examination import ENVELOPE
 from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
 
@@ -167,7 +167,7 @@ def choose(
                 id_ = record[1:37]
                 if id_ in named or id_ in left_out or KINDS[int(record[37:39])] in kinds:
                     chosen.add(id_)
-                if record[39] == "1":
+                if record[39] == GONE:
                     gone.add(id_)
     missing = [id_ for id_ in named if id_ not in faulty and (id_ not in chosen or id_ in gone)]
     chosen.update(id_ for id_ in faulty if id_ in named or id_ in left_out)
@@ -182,8 +182,8 @@ def _needed_by(chosen: set[str], records: Records, faulty: Collection[str]) -> s
     """What the *chosen* refer to that the account does not have, and was not chosen yet."""
     needed = set()
     for partition in records():
-        own = {record[1:37] for record in partition if record[0] == "e" and record[39] == "0"}
-        there = {record[1:37] for record in partition if record[0] == "E" and record[39] == "0"}
+        own = {record[1:37] for record in partition if record[0] == "e" and record[39] != GONE}
+        there = {record[1:37] for record in partition if record[0] == "E" and record[39] != GONE}
         for record in partition:
             target = record[1:37]
             if record[0] != "R" or target in chosen or target in own:

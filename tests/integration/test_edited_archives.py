@@ -176,6 +176,85 @@ def test_a_line_mended_badly_is_refused_with_its_place(
     assert (fault.file, fault.line, fault.field, fault.entity) == (CUSTOMERS, 1, field, customer)
 
 
+def credited(books: Books, tmp_path: Path) -> tuple[EntityId, EntityId, Edited]:
+    """An invoice, the credit note that took it back, and a backup of both without the events that led there."""
+    invoice = books.issued(books.customer())
+    note = books.run(lambda work: commands.credit(work, invoice))
+    books.run(lambda work: commands.issue(work, Kind.CREDIT_NOTE, note))
+    archive = Edited(books.backup(tmp_path))
+    archive.put_lines(TIMELINE, [])
+    del archive.manifest["control_totals"]
+    return invoice, note, archive
+
+
+def mend(archive: Edited, kind: Kind, id_: EntityId, **changes: Any) -> None:
+    """Change an entity's snapshot by hand; None takes a field away."""
+
+    def changed(line: bytes) -> bytes:
+        stated = {**json.loads(line), **changes}
+        return json.dumps({name: value for name, value in stated.items() if value is not None}).encode()
+
+    archive.change_line(SNAPSHOT_FILES[kind], f'"id":"{id_}"'.encode(), changed)
+
+
+@pytest.mark.parametrize("mode", ["overwrite", "add"])
+def test_t13_what_is_issued_refers_to_no_draft_which_could_still_be_deleted(
+    books: Books, fresh_account: OpenAccount, tmp_path: Path, mode: str
+) -> None:
+    _, note, archive = credited(books, tmp_path)
+    other = Books(fresh_account())
+    assert other.restore(archive.unsigned(), mode=mode).outcome == "restored"
+    other = Books(fresh_account())
+    mend(archive, Kind.CREDIT_NOTE, note, state="draft", number=None)
+
+    with pytest.raises(ArchiveFaulty) as refused:
+        other.restore(archive.unsigned(), mode=mode)
+
+    assert refused.value.report.faults[0].code == "archive.reference-unknown"
+    assert f"credits.by: refers to {note}, which is a draft" in refused.value.report.faults[0].reason
+
+
+def test_t13_what_is_added_refers_to_no_draft_of_the_account(
+    books: Books, fresh_account: OpenAccount, tmp_path: Path
+) -> None:
+    invoice, note, archive = credited(books, tmp_path)
+    other = Books(fresh_account())
+    draft = Edited(archive.zipped().getvalue())
+    draft.put_lines(SNAPSHOT_FILES[Kind.CREDIT_NOTE], [])
+    draft.change_line(INVOICES, b'"credits"', lambda line: json.dumps(_drafted(json.loads(line))).encode())
+    other.restore(draft.unsigned(), mode="add")
+    assert other.state(Kind.INVOICE, invoice).state == "draft"
+
+    with pytest.raises(ArchiveFaulty) as refused:
+        other.restore(archive.unsigned(), mode="add")
+
+    assert refused.value.report.faults[0].entity == note
+    assert "which is a draft; expected a document of the account" in refused.value.report.faults[0].reason
+
+
+def _drafted(stated: dict[str, Any]) -> dict[str, Any]:
+    for name in ("number", "credits"):
+        del stated[name]
+    stated["totals"] |= {"due": stated["totals"]["with_vat"]}
+    return {**stated, "state": "draft"}
+
+
+def test_t13_a_credit_note_takes_back_no_more_than_it_comes_to(
+    books: Books, fresh_account: OpenAccount, tmp_path: Path
+) -> None:
+    invoice, note, archive = credited(books, tmp_path)
+    lines = archive.lines(INVOICES)
+    second = {**json.loads(lines[0]), "id": str(invoice)[:-12] + "00000000abcd", "number": "2026-09999"}
+    archive.put_lines(INVOICES, [*lines, json.dumps(second).encode()])
+
+    with pytest.raises(ArchiveFaulty) as refused:
+        Books(fresh_account()).restore(archive.unsigned())
+
+    found = [one.entity for one in refused.value.report.faults if one.code == "archive.credited-twice"]
+    assert (len(found), set(found)) == (2, {invoice, second["id"]})
+    assert f"credits.by: {note} takes back 48.40 in all; it comes to 24.20" in refused.value.report.faults[0].reason
+
+
 def test_an_archive_without_a_timeline_is_imported_by_whoever_restores_it(
     books: Books, fresh_account: OpenAccount, tmp_path: Path
 ) -> None:
