@@ -24,7 +24,7 @@ from domain import control as c
 from domain.accounts import Access, require_administrator, slug_of
 from domain.application import Actor, Application, record_control
 from domain.control import AccountClosed, Control, Role, RoleLacking
-from domain.entity import converted
+from domain.entity import FieldRefused, converted
 from domain.errors import CounterfoilError, RestoreError
 from domain.ids import AccountId, PersonId, new_id
 from domain.kinds import Kind
@@ -138,6 +138,8 @@ def clone_account(
             raise AccountClosed
         if choices.change_closed_periods:
             require_owner(target, "changing closed periods")
+    elif choices.account_at is not None:
+        raise FieldRefused("account_at", choices.account_at, "none for a new account")
     clone = _Clone(application, source, actor, choices, progress)
     try:
         return clone.over(target) if isinstance(target, Access) else clone.into_new(target.name)

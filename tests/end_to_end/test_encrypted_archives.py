@@ -72,8 +72,10 @@ def test_a_backup_is_encrypted_inspected_and_restored(
     assert ask("inspect", "acme.zip.age", *unlock)["authenticity"]["verdict"] == "authentic"
     assert ask("restore", "acme.zip.age", "--into", "acme-bv", "--yes", status=1)["code"] == "archive.locked"
     assert ask("timeline", "verify", "acme-bv", "--against", "acme.zip.age", *unlock)["is_sound"]
-    report = ask("restore", "acme.zip.age", "--into", "acme-bv", "--yes", *unlock)
-    assert report["outcome"] == "restored"
+    token = ask("restore", "acme.zip.age", "--into", "acme-bv", "--dry-run", *unlock)["token"]
+    words = ["restore", "acme.zip.age", "--into", "acme-bv", "--yes", "--token", token, *unlock]
+    assert ask(*words)["outcome"] == "restored"
+    assert ask(*words, status=1)["code"] == "restore.token-stale"
 
 
 def test_a_wrong_passphrase_or_identity_is_a_clear_error(ask: Ask) -> None:

@@ -17,7 +17,7 @@ from domain import control as c
 from domain.accounts import Access, accounts_of, add_member, find_access, remove_member
 from domain.application import Actor
 from domain.control import AccountClosed, Role, RoleLacking
-from domain.entity import NotPossible
+from domain.entity import FieldRefused, NotPossible
 from domain.errors import CounterfoilError
 from domain.ids import EntityId
 from domain.kinds import Kind
@@ -369,6 +369,11 @@ def test_a_rehearsal_says_the_same_and_changes_nothing(pair: Pair) -> None:
         rehearsed.lost_documents,
         rehearsed.differences,
     )
+
+
+def test_a_new_account_is_nowhere_before(books: Books) -> None:
+    with pytest.raises(FieldRefused, match=r"account_at: found 1\.0; expected none for a new account"):
+        new(books, "Fresh", account_at="1.0")
 
 
 def test_documents_in_closed_periods_change_on_the_owners_word_alone(pair: Pair) -> None:
