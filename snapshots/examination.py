@@ -13,12 +13,13 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from domain.decimals import ZERO
-from domain.events import LineRefused, read_line
+from domain.events import LineRefused, read_line, written_time
 from domain.kinds import Kind
 from domain.tree import EMPTY, Frontier, leaf_hashes
 from domain.tree import append as append_leaves
@@ -65,6 +66,7 @@ _MOST_PARTITIONS = 2048
 _WORKERS_FROM_BYTES = 48 * 1024 * 1024  # from here on two processes more are worth the 0.4 s that they take to start
 # Fields that lead from what is issued to what is, too: what is converted leads to the draft that was made of it.
 _TO_WHAT_IS_ISSUED = ("derived_from", "preceding_invoices", "credits.by")
+_CLOCKS_DIFFER = timedelta(days=1)
 _FILES_OF_LINES = frozenset((TIMELINE, *SNAPSHOT_FILES.values()))
 # A whole line, never the end of one: what a sink is handed is what the log hashes. It may still be refused later.
 ENVELOPE = re.compile(
@@ -137,7 +139,8 @@ class Examiner:
     *beside* are the entities of an account that it is added to, *base* is that account's log. *added* are, once all
     entities went by *look*, those that the account lacks; *refuse_clashes* says which keys that archive and account
     have under different ids refuse an entity. Lines of *unwritten* entities are folded, but not handed on. *as_of* is
-    the last line that counts: the entities are what the lines up to there lead to. *choose* is called with what was
+    the last line that counts: the entities are what the lines up to there lead to. *now*: no line may be of much later,
+    since what is recorded afterwards is never earlier than what is there. *choose* is called with what was
     noted across entities, as often as it likes, and with the faults; what it is given is not checked any further then.
     """
 
@@ -159,6 +162,7 @@ class Examiner:
         digested: bool = False,
         unwritten: frozenset[str] = frozenset(),
         as_of: int | None = None,
+        now: datetime | None = None,
         choose: Callable[[Callable[[], Iterator[list[str]]], Faults], None] | None = None,
         progress: Progress = no_progress,
     ) -> None:
@@ -178,6 +182,7 @@ class Examiner:
         self._correcting = correcting if as_of is None else None
         self._unwritten = unwritten
         self._as_of = as_of
+        self._latest = written_time(now + _CLOCKS_DIFFER).encode() if now is not None else None
         self._choose = choose
         self._corrections: list[Correction] = []
         self._corrections_count = 0
@@ -266,6 +271,7 @@ class Examiner:
                 listed = [numbers[at] for at in kept]
                 numbers = list(range(frontier.size + 1, frontier.size + 1 + len(kept)))
                 frontier = append_leaves(frontier, leaves)
+            self._check_times(envelopes, listed)
             # Rows say where a line will stand; a fault says where it stands.
             self._spool_lines(envelopes, listed if self._copy_prefix is None else numbers, raw)
             self._note_actors(envelopes, listed, numbers)
@@ -278,6 +284,23 @@ class Examiner:
         if not self._unread and root != stated and not self.archive.authenticity.differs(TIMELINE, MANIFEST):
             raise FileDiffers(TIMELINE, "tree root of its lines", root, stated)
         return frontier
+
+    def _check_times(self, envelopes: list[Any], listed: list[int]) -> None:
+        latest = self._latest
+        if latest is None or not envelopes or max(parts[5] for parts in envelopes) <= latest:
+            return
+        for parts, number in zip(envelopes, listed, strict=True):
+            if parts[5] > latest:
+                reason = f"at: found {parts[5].decode()}; expected no time after {latest.decode()}, a day from now"
+                fault = Fault(
+                    code="archive.time-ahead",
+                    file=TIMELINE,
+                    line=number,
+                    field="at",
+                    entity=parts[2].decode(),
+                    reason=reason,
+                )
+                self.faults.add(fault)
 
     def _up_to_then(self, block: bytes, before: int) -> tuple[bytes, list[bytes]]:
         """A block's lines up to *as_of*, and those behind it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 from domain.events import written_time
@@ -69,7 +70,8 @@ def inspect_archive(
     # What a restore would make an event of is no fault, but a line that somebody wrote beside its events.
     is_authentic = archive.authenticity.verdict == "authentic"
     correcting = None if is_authentic else Correcting("system:inspection", written_time(manifest.taken_at))
-    found = Examiner(archive, correcting=correcting, progress=progress).run()
+    now = None if is_authentic else datetime.now(UTC)
+    found = Examiner(archive, correcting=correcting, now=now, progress=progress).run()
     return Inspection(
         is_sound=found.faults.count == 0 and not archive.authenticity.differing,
         authenticity=archive.authenticity,

@@ -347,8 +347,8 @@ class _Restore:
         self._progress = progress
         self._person = PersonId(actor.name.removeprefix("person:"))
         self._at = application.clock()
-        is_authentic = archive.authenticity.verdict == "authentic"
-        self._correcting = None if is_authentic else Correcting(actor.name, written_time(self._at))
+        self._is_authentic = archive.authenticity.verdict == "authentic"
+        self._correcting = None if self._is_authentic else Correcting(actor.name, written_time(self._at))
         self._first_faults = Faults()
         self._as_of: int | None = None
         self._chosen: Chosen | None = None
@@ -662,6 +662,7 @@ class _Restore:
             correcting=self._correcting,
             unwritten=unwritten,
             as_of=self._as_of,
+            now=None if self._is_authentic else self._at,
             choose=choose,
             progress=self._progress,
         ).run()

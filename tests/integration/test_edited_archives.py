@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from domain.errors import CounterfoilError
 from domain.events import read_line
 from domain.ids import EntityId
 from domain.kinds import Kind
+from projections.moments import Position
 from projections.rebuild import rebuild
 from projections.timeline import Entry, Filter, read_timeline
 from snapshots.errors import ArchiveEdited
@@ -174,6 +176,27 @@ def test_a_line_mended_badly_is_refused_with_its_place(
         books.restore(edited.as_signed(), accept_edits=True)
     (fault,) = refused.value.report.faults
     assert (fault.file, fault.line, fault.field, fault.entity) == (CUSTOMERS, 1, field, customer)
+
+
+@pytest.mark.parametrize("as_of", [None, Position(None, 1)])
+def test_t12_a_line_from_the_future_that_nobody_vouches_for_moves_no_clock(
+    books: Books, tmp_path: Path, as_of: Position | None
+) -> None:
+    customer = books.customer()
+    archive = Edited(books.backup(tmp_path))
+    at = re.compile(rb'"at":"[0-9]{4}')
+    archive.put_lines(TIMELINE, [at.sub(b'"at":"2999', line) for line in archive.lines(TIMELINE)])
+    before = books.rows()
+
+    with pytest.raises(ArchiveFaulty) as refused:
+        books.restore(archive.unsigned(), as_of=as_of)
+
+    (fault,) = refused.value.report.faults
+    assert (fault.code, fault.file, fault.line, fault.field) == ("archive.time-ahead", TIMELINE, 1, "at")
+    assert fault.entity == customer
+    assert books.rows() == before
+    with as_file(archive.unsigned()) as file:
+        assert [one.code for one in inspect_archive(file).faults] == ["archive.time-ahead"]
 
 
 def credited(books: Books, tmp_path: Path) -> tuple[EntityId, EntityId, Edited]:
