@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,13 @@ from domain import commands
 from domain.application import Expected
 from domain.ids import EntityId
 from domain.kinds import Kind
-from domain.work import VersionStale, Work
+from domain.work import VersionStale, Work, decode_state
+from projections.listing import list_entities
+from snapshots.building import StreamBuilder
+from snapshots.checking import Checked
+from snapshots.content import Content, read_content
 from snapshots.restore import ChangedMeanwhile, Choices, restore_archive
+from snapshots.swap import CountDiffers
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import Books, as_file, is_sound
 
@@ -113,6 +119,67 @@ def test_readers_and_writers_go_on_while_the_fresh_stream_is_built(books: Books,
     assert seen == ["Before", "meanwhile"]
     assert refused.value.report.changed_meanwhile == 1
     assert books.state(Kind.CUSTOMER, customer).notes == "meanwhile"
+
+
+def test_s03_a_page_that_is_read_while_swaps_commit_is_of_one_stream(books: Books, tmp_path: Path) -> None:
+    customers = [books.customer() for _ in range(20)]
+    archives = []
+    for said in ("one", "other"):
+        for customer in customers:
+            books.run(lambda work, id_=customer, said=said: commands.change(work, Kind.CUSTOMER, id_, {"notes": said}))
+        archives.append(books.backup(tmp_path))
+    enough = threading.Event()
+    pages: list[tuple[int, set[str]]] = []
+
+    def read() -> None:
+        while not enough.is_set():
+            page = list_entities(books.application.database, books.access.account, Kind.CUSTOMER)
+            assert len(page.states) == len(customers)
+            pages.append((page.stream, {decode_state(Kind.CUSTOMER, state).notes for state in page.states}))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in range(6):
+            books.restore(archives[number % 2])
+    finally:
+        enough.set()
+        reader.join()
+
+    assert len({stream for stream, _ in pages}) > 1
+    assert all(said == ({"other"} if stream % 2 else {"one"}) for stream, said in pages)
+
+
+@pytest.mark.parametrize("whose", ["one row more", "another account's row"])
+def test_s05_rows_that_the_builder_did_not_count_are_found_by_the_swap(
+    books: Books, fresh_account: OpenAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    books.customer()
+    archive = books.backup(tmp_path)
+    other = Books(fresh_account())
+    other.customer()
+    before, others = books.rows(), content(other)
+    real = StreamBuilder.entities
+
+    def written(builder: StreamBuilder, rows: bytes, count: int, held: list[Checked]) -> None:
+        mine, theirs = (uuid.UUID(one.access.account).bytes for one in (books, other))
+        if whose == "one row more":
+            real(builder, rows, count, held)
+            builder.sent_entities -= 1
+        else:
+            real(builder, rows.replace(mine, theirs), count, held)
+
+    monkeypatch.setattr(StreamBuilder, "entities", written)
+    with pytest.raises(CountDiffers, match="entities"):
+        books.restore(archive)
+
+    assert books.rows() == before
+    assert content(other) == others
+    assert is_sound(other)
+
+
+def content(books: Books) -> Content:
+    return read_content(books.application.database, books.access.account)
 
 
 def test_several_additions_at_once_all_come_in(books: Books, fresh_account: OpenAccount, tmp_path: Path) -> None:
