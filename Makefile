@@ -2,6 +2,7 @@
 PYTHON ?= python3
 UBL ?=
 COUNT ?= 10000000
+ROUNDS ?= 20
 MINUTES ?= 90
 
 BIN := .venv/bin
@@ -45,6 +46,9 @@ faults: $(READY) ## let every operation fail at each of its points, for MINUTES 
 
 planted: $(READY) ## plant known bugs one after another, and see that a test finds each; figures into docs/reliability.md
 	$(BIN)/python -m tests.planted --write docs/reliability.md
+
+races: $(READY) ## let processes race on an account, and a plain model follow any order of work, ROUNDS times the tests' share
+	COUNTERFOIL_RACES=$(ROUNDS) $(BIN)/python -m pytest -n 2 tests/faults/test_races.py tests/integration/test_any_order.py
 
 serve: $(READY) ## answer HTTP on 127.0.0.1:8017, or on COUNTERFOIL_HOST and COUNTERFOIL_PORT
 	$(BIN)/counterfoil serve

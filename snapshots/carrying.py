@@ -109,14 +109,21 @@ def carry(
     actor: Actor,
     at: datetime,
 ) -> None:
-    """Write what was decided, and the attached files, beside the stream's lines; in the connection's transaction."""
+    """Write what was decided beside the stream's lines, in the connection's transaction."""
     for first, authenticity in carried.segments:
         came = (first, "clone", f"{source.account}/{source.stream}", authenticity)
         insert_segment(connection, account, stream, came, at=at, by=actor.name)
     for link in carried.links:
         parameters = {"account": account, "stream": stream, "first": link.first_position, **link._asdict()}
         connection.execute(RESTORE_SQL["insert_attribution"], parameters)
-    for sha256 in source.attached():
+
+
+def carry_files(connection: Connection[Row], source: Source, account: AccountId) -> None:
+    """Write the attached files, in the connection's transaction, which sees the account.
+
+    In order of their hashes, so that of two who bring the same files none waits for the other in a ring.
+    """
+    for sha256 in sorted(source.attached()):
         content = b"".join(source.attachment(sha256))
         attached = {"account": account, "sha256": bytes.fromhex(sha256), "bytes": content}
         connection.execute(RESTORE_SQL["insert_attachment"], attached)

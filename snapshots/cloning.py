@@ -38,7 +38,7 @@ from projections.control_totals import ControlTotals, Totaller, differences
 from projections.moments import Position
 from snapshots.backup import Source, moment_named
 from snapshots.building import StreamBuilder, builder, fresh_stream, sweep_abandoned
-from snapshots.carrying import Carried, carry, decide
+from snapshots.carrying import Carried, carry, carry_files, decide
 from snapshots.checking import Checked, EntityFact, fact_of, partition_of
 from snapshots.clone_report import CloneReport
 from snapshots.cloned_rows import Copying, as_paused
@@ -265,6 +265,7 @@ class _Clone:
                         at=at,
                         finish=finish,
                         record=lambda: self._record(report, source, built, live.stream),
+                        before=lambda connection: carry_files(connection, source, target.account),
                     )
                 except MovedOn as wrong:
                     raise TargetChanged(_refused(report, wrong.code, str(wrong), wrong.events)) from wrong
@@ -402,6 +403,7 @@ class _Clone:
         with self._database.transaction(account) as connection:
             check_count(connection, key, built)
             last_at = connection.execute(RESTORE_SQL["last_time"], key).fetchone()
+            carry_files(connection, source, account)
             controls = self._lock_both(connection, account)
             set_account(connection, account)
             connection.execute(SQL["name_account"], {"account": account, "slug": slug})
@@ -523,7 +525,7 @@ class _Clone:
         *,
         at: datetime,
     ) -> None:
-        """What stands beside the lines: how they came, whose they are, the attached files."""
+        """What stands beside the lines: how they came, and whose they are."""
         set_account(connection, account)
         carry(connection, source, account, built.stream, carried, actor=self._actor, at=at)
         if built.frontier.size > source.head:

@@ -838,7 +838,6 @@ class _Restore:
                     by=self._actor.name,
                     subscriptions=self._choices.subscriptions,
                 )
-            self._keep_attachments(connection, files)
 
         vouched: list[Value] = [
             PersonLinked(person=person, to=to, ground="consent" if (person, to) in live.control.consents else "owner")
@@ -872,6 +871,7 @@ class _Restore:
                 at=at,
                 finish=finish,
                 record=record,
+                before=lambda connection: self._keep_attachments(connection, files),
                 discard=discard if self._choices.meanwhile == "discard" and not self._choices.token else None,
             )
         except MovedOn as wrong:
@@ -954,8 +954,11 @@ class _Restore:
         return ChangedMeanwhile(refused, moved)
 
     def _keep_attachments(self, connection: Connection[Row], files: Container[str] | None) -> None:
-        """The attached *files*, or all, each by its hash; those that the account has already stay as they are."""
-        for file in self._archive.attachments():
+        """The attached *files*, or all, each by its hash; those that the account has already stay as they are.
+
+        In order of their names, so that of two who bring the same files none waits for the other in a ring.
+        """
+        for file in sorted(self._archive.attachments(), key=lambda file: file.name):
             if files is not None and file.sha256 not in files:
                 continue
             content = b"".join(self._archive.chunks(file.name))

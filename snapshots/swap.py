@@ -100,9 +100,11 @@ def swap(
     at: datetime,
     finish: Callable[[Connection[Row]], None],
     record: Callable[[], tuple[Value, ...]],
+    before: Callable[[Connection[Row]], None] = lambda _: None,
     discard: Callable[[Connection[Row]], None] | None = None,
 ) -> None:
-    """Make *fresh* live, if the account still is where it was *seen*; *finish* adds to the same transaction.
+    """Make *fresh* live, if the account still is where it was *seen*; *finish* adds to the same transaction, and so
+    does *before*, which may take its time: people write until it ended.
 
     With *discard* the live stream may have got events since: it is called first, under the lock, to look at them.
     *record* says last what goes on the control stream. Each may be called again, when the control stream moved on just
@@ -121,6 +123,7 @@ def swap(
                 at=at,
                 finish=finish,
                 record=record,
+                before=before,
                 discard=discard,
             ):
                 return
@@ -151,6 +154,7 @@ def _try_swap(
     at: datetime,
     finish: Callable[[Connection[Row]], None],
     record: Callable[[], tuple[Value, ...]],
+    before: Callable[[Connection[Row]], None],
     discard: Callable[[Connection[Row]], None] | None,
 ) -> bool:
     """Whether it is done; False, and nothing done, when the account's own history moved on just then."""
@@ -159,6 +163,7 @@ def _try_swap(
     with database.transaction(account) as connection:
         check_count(connection, key, fresh)
         last_at = connection.execute(SQL["last_time"], key).fetchone()
+        before(connection)
         row = connection.execute(SQL["lock_live"], {"account": account}).fetchone()
         if row is None or row[0] != seen.stream:
             raise MovedOn(swapped=True)

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from domain.control import Role
 from domain.kinds import Kind
 from domain.store.database import Database
 from snapshots import swap
+from snapshots.archive import Archive
+from snapshots.backup import Source
+from snapshots.cloning import TargetChanged, clone_account
 from snapshots.stream_report import StreamListed
 from snapshots.streams import list_streams
 from snapshots.verification import Given, verify_timeline
@@ -27,6 +31,7 @@ from tests.faults.races import Ground, History, Racers, racers
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS
 from tests.integration.restoring import Books
+from tests.integration.test_backup import attached
 from tests.integration.test_clone import Pair
 
 pytestmark = pytest.mark.slow
@@ -183,6 +188,40 @@ def test_r03_who_waited_while_a_stream_was_replaced_writes_to_the_other_one(
     course.history.swaps.append({**msgspec.to_builtins(report), "began": 0.0, "ended": time.monotonic()})
     assert [one["stream"] for one in course.history.acknowledged] == [report.live_stream]
     course.history.check()
+
+
+@pytest.mark.parametrize("clones", [False, True], ids=["restore", "clone"])
+def test_nobody_waits_while_attached_files_are_brought(
+    course: Course, monkeypatch: pytest.MonkeyPatch, clones: bool
+) -> None:
+    source, books = course.pair.target, course.books
+    attached(source, source.make(Kind.INVOICE, customer=source.customer()))
+    archive = source.backup(course.folder)
+    swapping: list[bool] = []
+    wrote: list[Any] = []
+
+    def write() -> None:
+        wrote.append(books.customer("Meanwhile"))
+
+    def while_somebody_writes(real: Any, chunks: Any) -> Any:
+        if swapping:
+            somebody = threading.Thread(target=write, daemon=True)
+            somebody.start()
+            somebody.join(5)
+            assert not somebody.is_alive(), "somebody had to wait for the swap"
+        return real(chunks)
+
+    monkeypatch.setattr(swap, "check_count", lambda *_: swapping.append(True))
+    for owner, name in ((Archive, "chunks"), (Source, "attachment")):
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda self, file, real=real: while_somebody_writes(partial(real, self), file))
+    if clones:
+        with pytest.raises(TargetChanged):
+            clone_account(books.application, course.pair.into, books.actor, books.access)
+    else:
+        assert books.restore(archive, meanwhile="discard").changed_meanwhile > 0
+
+    assert wrote
 
 
 PAIRS = [
