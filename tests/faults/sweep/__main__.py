@@ -34,6 +34,8 @@ def main() -> int:
     with sweeping(own_file_system=True) as sweep:
         chosen = [row for row in rows(sweep) if asked.only in row.operation]
         found = swept(sweep, chosen, seed=asked.seed, most=asked.most, until=began + asked.minutes * 60, tell=_tell)
+    print(f"{len(chosen) - len(found)} of {len(chosen)} rows were not reached")
+    found.sort(key=lambda one: chosen.index(one.row))
     text = _written(found, asked.seed, time.monotonic() - began)
     print(text)
     if asked.write:
@@ -50,6 +52,7 @@ def _written(found: list[Figures], seed: str, took_s: float) -> str:
     runs, met = sum(one.tried for one in found), sum(one.met for one in found)
     wrong = sum(len(one.wrong) for one in found)
     said = f"{runs:,} runs, {met:,} faults met, {wrong:,} found wrong"
+    said = f"{len(found)} rows, {said}"
     lines = [f"Run of {datetime.now(UTC):%Y-%m-%d}, seed `{seed}`, {took_s / 60:.0f} min: {said}.", ""]
     for title, name in (("operation", "operation"), ("fault", "kind")):
         lines += [f"| {title} | points | tried | faults met | done all the same | found wrong |", "| --- " * 6 + "|"]

@@ -71,12 +71,16 @@ def rows(sweep: Sweep) -> list[Row]:
 def swept(
     sweep: Sweep, all_rows: list[Row], *, seed: str, most: int, until: float, tell: Callable[[object], None]
 ) -> list[Figures]:
-    """What came of the rows: each gets an equal share of the time that is left, and at most *most* points.
+    """What came of the rows, as many as the time is enough for: each gets an equal share of what is left, and at most
+    *most* points.
 
     Which points, where not all of them, follows from *seed*.
     """
     found = []
+    all_rows = random.Random(seed).sample(all_rows, len(all_rows))  # so that a short run is about all operations
     for number, row in enumerate(all_rows):
+        if time.monotonic() > until:
+            break
         ends = time.monotonic() + max(0.0, until - time.monotonic()) / (len(all_rows) - number)
         chooses = random.Random(f"{seed}/{row}")
         if row.kind == COMPOUND:
