@@ -129,15 +129,15 @@ BUGS = (
     Bug(
         "a stream whose building failed is not swept",
         "snapshots/building.py",
-        "            _sweep(database, account, stream)\n            raise\n",
-        "            raise\n",
+        "        _sweep(database, account, stream)\n        raise\n",
+        "        raise\n",
         f"{_RESTORE_FAILS}[overwrite-once]",
     ),
     Bug(
         "a stream is swept while its builder is at work",
         "snapshots/building.py",
-        "            if row and row[0]:\n                _sweep",
-        "            if row:\n                _sweep",
+        "            if row and row[0] and stream in",
+        "            if row and stream in",
         "tests/faults/test_left_behind.py::test_a_stream_whose_restore_was_killed_is_swept_and_not_while_it_is_at_work",
     ),
     Bug(
