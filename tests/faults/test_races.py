@@ -369,3 +369,12 @@ def test_r10_an_invoice_that_is_paid_at_once_by_many_is_paid_once(course: Course
     assert [answered(one) for one in answers].count("paid") == 1
     paid = course.books.state(Kind.INVOICE, invoice)
     assert (paid.state, paid.totals.due) == ("paid", 0)
+
+
+def test_s06_an_archive_that_is_added_again_at_once_by_many_is_added_once(course: Course) -> None:
+    adding = course.job("add", after=0.0)
+
+    answers = course.race(*({**adding} for _ in range(4)))
+
+    assert sorted(answered(one) for one in answers) == ["nothing_to_add"] * 3 + ["restored"]
+    course.history.check()
