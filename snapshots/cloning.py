@@ -21,7 +21,7 @@ import psycopg
 from psycopg import Connection
 
 from domain import control as c
-from domain.accounts import Access, require_administrator, slug_of
+from domain.accounts import Access, as_it_is_now, require_administrator, slug_of
 from domain.application import Actor, Application, record_control
 from domain.control import AccountClosed, Control, Role, RoleLacking
 from domain.entity import FieldRefused, converted
@@ -208,6 +208,8 @@ class _Clone:
         with self._source() as (connections, source):
             with database.transaction(target.account, snapshot=True) as connection, ExitStack() as spools:
                 live = read_live(connection, target.account)
+                if self._choices.change_closed_periods:  # from here on the swap sees to it that nothing of it changes
+                    require_owner(as_it_is_now(target, live.control, self._actor), "changing closed periods")
                 partitions = _partitions(source.head + live.position)
                 theirs, ours = (spools.enter_context(Spool(partitions)) for _ in range(2))
                 there = Target(target.account, live.stream, live.position, live.control, theirs)

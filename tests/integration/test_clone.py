@@ -34,6 +34,7 @@ from snapshots.cloning import (
     clone_account,
 )
 from snapshots.content import read_content
+from snapshots.restore import OwnerOnly
 from snapshots.swap import swap
 from snapshots.unopened import NameTaken, sweep_never_opened
 from tests.fixtures.accounts import OpenAccount
@@ -374,6 +375,23 @@ def test_a_rehearsal_says_the_same_and_changes_nothing(pair: Pair) -> None:
 def test_a_new_account_is_nowhere_before(books: Books) -> None:
     with pytest.raises(FieldRefused, match=r"account_at: found 1\.0; expected none for a new account"):
         new(books, "Fresh", account_at="1.0")
+
+
+def test_t10_who_no_longer_owns_the_account_gives_no_owners_word_to_a_clone(pair: Pair) -> None:
+    source, target = pair.source, pair.target
+    source.customer()
+    was_owner = pair.into._replace(role=Role.OWNER)
+
+    with pytest.raises(OwnerOnly):
+        clone_account(
+            source.application,
+            source.access,
+            source.actor,
+            was_owner,
+            choices=CloneChoices(change_closed_periods=True),
+        )
+
+    assert not target.rows()["entities"]
 
 
 def test_documents_in_closed_periods_change_on_the_owners_word_alone(pair: Pair) -> None:
