@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, NamedTuple
 from psycopg import Connection
 
 from domain import control as c
-from domain.accounts import SQL, Access, find_person, read_people, require_administrator
+from domain.accounts import SQL, Access, as_it_is_now, find_person, read_people, require_administrator
 from domain.application import Actor, Application
 from domain.entity import FieldRefused
 from domain.errors import AccessError
@@ -91,9 +91,10 @@ def link_person(application: Application, access: Access, actor: Actor, *, perso
     the word of an owner, without which what is not verified stays with who brought it. Raises RoleLacking,
     PersonUnknown, NotPossible, ConsentLacking, FieldRefused.
     """
+    control = application.control(access.account)
+    access = as_it_is_now(access, control, actor)
     require_administrator(access, "linking a person")
     whose, to = _person(person), find_person(application.database, email)
-    control = application.control(access.account)
     ground = _ground(access, actor, control, whose, to.id)
     if ground is None:
         raise ConsentLacking(whose, to.email)
@@ -112,7 +113,7 @@ def unlink_person(application: Application, access: Access, actor: Actor, *, per
     linked = control.links.get(whose)
     agreed = [to for of, to in control.consents if of == whose]
     if actor.name not in [f"person:{one}" for one in ([linked] if linked else agreed)]:
-        require_administrator(access, "unlinking a person")
+        require_administrator(as_it_is_now(access, control, actor), "unlinking a person")
     statement = "unlink" if linked else None
     values = {"is_member": control.member(whose) is not None}
     return _record(application, access, actor, c.PersonUnlinked(person=whose), statement, values)

@@ -163,3 +163,13 @@ def test_a_consent_is_taken_back_before_anybody_used_it(office: Office) -> None:
         link_person(office.application, *office.as_(office.bo), person=STRANGER, email=office.an.email)
     with pytest.raises(NotPossible):
         unlink_person(office.application, *office.as_(office.an), person=STRANGER)
+
+
+def test_t10_who_no_longer_owns_the_account_gives_no_owners_word(office: Office) -> None:
+    customer = office.restored(STRANGER, forged=False, restoring=office.bo)
+    access, actor = office.as_(office.bo)
+
+    with pytest.raises(ConsentLacking):
+        link_person(office.application, access._replace(role=Role.OWNER), actor, person=STRANGER, email=office.an.email)
+
+    assert office.linked(customer) == (office.bo.person, True)
