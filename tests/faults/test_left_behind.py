@@ -20,8 +20,10 @@ from api.settings import Settings
 from domain.store.database import BUILDER, Row
 from snapshots.building import begin_stream, sweep_abandoned
 from snapshots.partial_files import sweep_partials
+from snapshots.restore import ArchiveFaulty
 from tests.faults.test_interrupted import unfinished_rows
 from tests.fixtures.accounts import OpenAccount
+from tests.fixtures.archives import Edited
 from tests.integration.restoring import Books, is_sound
 from tests.integration.test_purging import cleaned
 from tests.integration.test_undo import statuses
@@ -229,3 +231,14 @@ def _free() -> str:
     """A port that nobody listens on just now."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return str(free.getsockname()[1])
+
+
+def test_a_stream_whose_building_failed_is_given_up_at_once(books: Books, tmp_path: Path) -> None:
+    books.customer()
+    archive = Edited(books.backup(tmp_path / "taken"))
+    archive.put_lines("customers.jsonl", [])
+
+    with pytest.raises(ArchiveFaulty):
+        books.restore(archive.zipped())
+
+    assert statuses(books) == {1: "live", 2: "abandoned"}
