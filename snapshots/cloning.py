@@ -579,10 +579,19 @@ class _Clone:
 def _reading(
     database: Database, account: AccountId, as_of: Position | datetime | None, now: datetime
 ) -> Iterator[tuple[tuple[Connection[Row], Connection[Row]], Source]]:
-    """Two connections that see one moment of the account, and its stream as it is or was *as_of*."""
-    with database.transaction(account, snapshot=True) as first, database.beside(account, first) as second:
-        moment = moment_named(first, account, None, as_of, now=now)
-        yield (first, second), Source(first, account, second, moment)
+    """Two connections that see one moment of the account, and its stream as it is or was *as_of*.
+
+    They only read: that they could not be ended undoes nothing of what was done meanwhile.
+    """
+    is_done = False
+    try:
+        with database.transaction(account, snapshot=True) as first, database.beside(account, first) as second:
+            moment = moment_named(first, account, None, as_of, now=now)
+            yield (first, second), Source(first, account, second, moment)
+            is_done = True
+    except psycopg.OperationalError:
+        if not is_done:
+            raise
 
 
 def _partitions(events: int) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
+import psycopg
 import pytest
 from psycopg import Error
 
@@ -104,6 +107,29 @@ def test_f12_a_new_account_is_there_whole_or_not_at_all(
     made = find_access(database, source.person, report.account_id or "")
     assert rebuild(database, made.account, check=True).differences_count == 0
     assert read_content(database, made.account).root == report.root
+
+
+@pytest.mark.slow
+def test_a_clone_is_done_though_the_reading_of_its_source_cannot_be_ended(
+    fresh_account: OpenAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Books(fresh_account())
+    lived_in(source)
+    beside = Database.beside
+
+    @contextmanager
+    def not_ended(self: Database, *asked: Any) -> Iterator[Any]:
+        with beside(self, *asked) as connection:
+            yield connection
+        raise psycopg.errors.SerializationFailure("as reading ends")
+
+    monkeypatch.setattr(Database, "beside", not_ended)
+    report = clone_account(source.application, source.access, source.actor, NewAccount("Copy"))
+    monkeypatch.undo()
+
+    assert report.outcome == "cloned"
+    made = find_access(source.application.database, source.person, report.account_id or "")
+    assert read_content(source.application.database, made.account).root == report.root
 
 
 def cloned(clone: Callable[[], CloneReport]) -> CloneReport | None:
