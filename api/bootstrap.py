@@ -12,7 +12,7 @@ from domain.application import Application
 from domain.events import LineLimits
 from domain.store.database import Database
 from snapshots.container import Limits
-from snapshots.keys import Keys
+from snapshots.trust.keys import Keys
 
 
 class Installation(NamedTuple):

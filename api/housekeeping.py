@@ -22,10 +22,10 @@ from domain.errors import CounterfoilError
 from domain.ids import AccountId
 from domain.parties import Value
 from snapshots.backup import Backup, take_backup
-from snapshots.building import accounts_left_behind, sweep_abandoned
+from snapshots.cloning.unopened import sweep_never_opened
+from snapshots.fresh.building import accounts_left_behind, sweep_abandoned
+from snapshots.generations.purging import Archiver, PurgeReport, Quota, purge_due
 from snapshots.partial_files import sweep_partials
-from snapshots.purging import Archiver, PurgeReport, Quota, purge_due
-from snapshots.unopened import sweep_never_opened
 
 LOG = logging.getLogger(__name__)
 EVERY_S = 24 * 60 * 60

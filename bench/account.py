@@ -16,7 +16,7 @@ from bench.data import Account, make_account
 from bench.server import Place, new_database
 from domain.application import Application
 from domain.store.database import Database
-from snapshots.signing import KeyRing, Signer, TrustedKey
+from snapshots.trust.signing import KeyRing, Signer, TrustedKey
 
 DOCUMENTS = 125_000
 SIGNER = Signer(b"the signing key of every measure")

@@ -20,18 +20,18 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import domain.events
-import snapshots.archive
+import snapshots.reading.archive
 from bench.account import KEYS, SIGNER, Large
 from bench.server import Place
 from domain.tree import Frontier
 from projections.control_totals import Totaller
-from snapshots import checking, examination
-from snapshots.archive import Archive, open_archive
 from snapshots.backup import take_backup
 from snapshots.container import Container, Limits
-from snapshots.examination import Examiner
-from snapshots.signing import KeyRing
-from snapshots.spool import Spool
+from snapshots.reading import checking, examination
+from snapshots.reading.archive import Archive, open_archive
+from snapshots.reading.examination import Examiner
+from snapshots.reading.spool import Spool
+from snapshots.trust.signing import KeyRing
 
 _RUNS = 3
 _REST, _ALL = "rest", "all"
@@ -45,7 +45,9 @@ class _Check(NamedTuple):
 
 
 CHECKS = {
-    "container": _Check("container and inflate", ((snapshots.archive, "open_container"), (Container, "read_chunks"))),
+    "container": _Check(
+        "container and inflate", ((snapshots.reading.archive, "open_container"), (Container, "read_chunks"))
+    ),
     "hashes": _Check("SHA-256 of each file", ((Archive, "chunks"),)),
     "signature": _Check("signature of the manifest", ((KeyRing, "judge"),)),
     "lines": _Check("envelope, canonical JSON, odd decimals", ((Examiner, "_envelopes"), (checking, "read_lines"))),

@@ -15,7 +15,7 @@ from bench.account import Large, program
 from bench.backup import take_dump
 from bench.server import Place, compare, new_database
 from domain.ids import AccountId
-from snapshots.cloning import NewAccount, clone_account
+from snapshots.cloning.cloning import NewAccount, clone_account
 
 _numbers = count(1)
 

@@ -19,7 +19,7 @@ from domain.accounts import ensure_person, open_account
 from domain.application import Actor, Application, utc_now
 from domain.store.database import Database
 from snapshots.backup import take_backup
-from snapshots.restore import Choices, restore_archive
+from snapshots.restoring.restore import Choices, restore_archive
 
 
 def measure(place: Place, large: Large) -> dict[str, float]:

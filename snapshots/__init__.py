@@ -1,5 +1,6 @@
-"""Archives: the snapshots and the timeline of an account in a ZIP file, written, read, inspected, restored.
+"""Archives of an account, and what is done with its streams: written, read, restored, cloned, undone, proven.
 
-``container`` is the ZIP, ``manifest`` what an archive says of itself, ``backup`` writes one, ``reading`` reads its
-lines and checks them, ``inspection`` reports, ``restore`` builds a fresh stream and ``swap`` makes it live.
+Imports go one way here too, from below: ``format`` says what an archive is, ``container`` is its ZIP, ``trust`` who
+vouches for it, ``reading`` reads and checks it, ``fresh`` builds a stream beside the live one and swaps it in,
+``backup`` writes an archive, ``restoring`` brings one in; ``cloning``, ``generations`` and ``proving`` stand on those.
 """

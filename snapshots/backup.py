@@ -40,8 +40,7 @@ from projections.moments import Moment, Position, resolve, resolve_head, written
 from projections.past import changed_since, frontier_at
 from snapshots.container import ContainerWriter, EntrySink
 from snapshots.container.writer import ByteSink
-from snapshots.encryption import Lock, encrypted
-from snapshots.manifest import (
+from snapshots.format.manifest import (
     ATTACHMENTS,
     FORMAT_VERSION,
     MANIFEST,
@@ -63,11 +62,12 @@ from snapshots.manifest import (
     encode,
     product_version,
 )
+from snapshots.format.readme import readme
+from snapshots.format.schemas import schemas
 from snapshots.partial_files import claim
 from snapshots.progress import Progress, no_progress
-from snapshots.readme import readme
-from snapshots.schemas import schemas
-from snapshots.signing import Signer
+from snapshots.trust.encryption import Lock, encrypted
+from snapshots.trust.signing import Signer
 
 SQL = statements("snapshots", "backup.sql")
 SNAPSHOTS_A_BLOCK = 1_000

@@ -7,7 +7,7 @@ import struct
 import zlib
 from typing import Any
 
-from snapshots.manifest import MANIFEST, SIGNATURE, TIMELINE
+from snapshots.format.manifest import MANIFEST, SIGNATURE, TIMELINE
 from tests.fixtures.archives import SIGNER, Edited
 from tests.forged_zip import Member, forge
 from tests.small_archive import small_archive

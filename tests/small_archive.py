@@ -19,7 +19,7 @@ from domain.tree import leaf_hash, root_of
 from domain.work import Work, is_gone, kind_of
 from projections.control_totals import Totaller
 from snapshots.container import ContainerWriter
-from snapshots.manifest import (
+from snapshots.format.manifest import (
     ATTACHMENTS,
     FORMAT_VERSION,
     MANIFEST,

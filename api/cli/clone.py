@@ -9,7 +9,7 @@ import typer
 from api.cli.output import Account, AccountAt, As, AsOf, Json, ask, progress, show
 
 if TYPE_CHECKING:
-    from snapshots.clone_report import CloneReport
+    from snapshots.cloning.clone_report import CloneReport
 
 
 def clone(
@@ -32,8 +32,8 @@ def clone(
     """
     from api.cli.session import session
     from projections.moments import read_moment
-    from snapshots.clone_report import readable_clone
-    from snapshots.cloning import CloneChoices, CloneRefused, NewAccount, clone_account
+    from snapshots.cloning.clone_report import readable_clone
+    from snapshots.cloning.cloning import CloneChoices, CloneRefused, NewAccount, clone_account
 
     if (into is None) == (new is None):
         raise typer.BadParameter("say one of the two, --into ACCOUNT or --new NAME", param_hint="--into / --new")
@@ -61,7 +61,7 @@ def clone(
 
 
 def _warning(rehearsed: CloneReport) -> str:
-    from snapshots.clone_report import readable_clone
+    from snapshots.cloning.clone_report import readable_clone
 
     removed = sum(one.removed for one in rehearsed.changes)
     replaced = sum(one.replaced for one in rehearsed.changes)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from api.bootstrap import Installation
     from domain.accounts import Access, Person
     from snapshots.content import Content
-    from snapshots.report import RestoreReport
+    from snapshots.restoring.report import RestoreReport
 
 OWNER = ("an@example.com", "An Peeters")
 
@@ -134,7 +134,7 @@ def _show_main_job(opened: Installation, owner: Person, access: Access) -> _Outc
     from domain.application import Actor
     from snapshots.backup import take_backup
     from snapshots.content import read_content
-    from snapshots.restore import Choices, restore_archive
+    from snapshots.restoring.restore import Choices, restore_archive
 
     actor = Actor.person(owner.id, "cli")
     access = find_access(opened.database, owner.id, access.account)

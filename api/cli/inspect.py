@@ -22,7 +22,7 @@ def inspect(
     """
     from api.bootstrap import keys, limits
     from api.cli.session import settings
-    from snapshots.inspection import inspect_archive, readable
+    from snapshots.reading.inspection import inspect_archive, readable
 
     unlock = unlock_of(identity, passphrase)
     in_force = settings()

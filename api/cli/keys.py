@@ -12,8 +12,8 @@ import typer
 from api.cli.output import Json, show, table
 
 if TYPE_CHECKING:
-    from snapshots.keys import Keys
-    from snapshots.signing import TrustedKey
+    from snapshots.trust.keys import Keys
+    from snapshots.trust.signing import TrustedKey
 
 app = typer.Typer(
     help="Show and rotate the signing key; trust and distrust keys of other installations.", no_args_is_help=True
@@ -39,7 +39,7 @@ def show_(
 
     Example: counterfoil keys show -o our-key.pem
     """
-    from snapshots.signing import public_pem
+    from snapshots.trust.signing import public_pem
 
     signer = _keys().signer()
     pem = public_pem(signer.public)
@@ -104,7 +104,7 @@ def distrust(
     Whoever has the private key can date an archive back: leave out --from when it may be in wrong hands.
     Example: counterfoil keys distrust head-office --from 2026-03-01
     """
-    from snapshots.keys import NEVER_BELIEVED
+    from snapshots.trust.keys import NEVER_BELIEVED
 
     changed = _keys().distrust(key, NEVER_BELIEVED if from_ is None else _moment(from_))
     show(f"{changed.name}, key {changed.id}: believed {_believed(changed)}.", _facts(changed), as_json=as_json)
@@ -133,7 +133,7 @@ def _moment(text: str) -> datetime:
 
 
 def _believed(key: TrustedKey) -> str:
-    from snapshots.keys import NEVER_BELIEVED
+    from snapshots.trust.keys import NEVER_BELIEVED
 
     if key.distrusted_from is None:
         return "always"
@@ -141,6 +141,6 @@ def _believed(key: TrustedKey) -> str:
 
 
 def _facts(key: TrustedKey) -> dict[str, Any]:
-    from snapshots.signing import public_pem
+    from snapshots.trust.signing import public_pem
 
     return {**key._asdict(), "public": public_pem(key.public), "believed": _believed(key)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from snapshots.encryption import Lock, Passphrase, Unlock
+    from snapshots.trust.encryption import Lock, Passphrase, Unlock
 
 _MAX_FILE_BYTES = 64 * 1024
 _FROM = "prompt, file:PATH or env:NAME"
@@ -35,7 +35,7 @@ def lock_of(encrypt_to: list[str] | None, passphrase: str | None) -> Lock | None
     """What a backup is encrypted with, if with anything. Raises KeyMaterialRefused."""
     if not encrypt_to:
         return None if passphrase is None else _passphrase(passphrase, twice=True)
-    from snapshots.encryption import Recipients, read_recipients
+    from snapshots.trust.encryption import Recipients, read_recipients
 
     _one_way(passphrase, "--encrypt-to")
     keys: list[str] = []
@@ -48,7 +48,7 @@ def unlock_of(identity: list[Path] | None, passphrase: str | None) -> Unlock | N
     """What an archive is opened with, if with anything. Raises KeyMaterialRefused."""
     if not identity:
         return None if passphrase is None else _passphrase(passphrase, twice=False)
-    from snapshots.encryption import Identities
+    from snapshots.trust.encryption import Identities
 
     _one_way(passphrase, "--identity")
     return Identities([(str(file), _text(file)) for file in identity])
@@ -61,7 +61,7 @@ def _one_way(passphrase: str | None, other: str) -> None:
 
 def _passphrase(source: str, *, twice: bool) -> Passphrase:
     """The passphrase from where *source* says, which is not quoted: somebody may have given the passphrase itself."""
-    from snapshots.encryption import KeyMaterialRefused, Passphrase, read_passphrase
+    from snapshots.trust.encryption import KeyMaterialRefused, Passphrase, read_passphrase
 
     how, _, where = source.partition(":")
     if source == "prompt":

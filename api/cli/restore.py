@@ -14,7 +14,7 @@ from api.cli.output import As, Json, ask, progress, show
 from domain.errors import RestoreError
 
 if TYPE_CHECKING:
-    from snapshots.report import RestoreReport
+    from snapshots.restoring.report import RestoreReport
 
 
 def restore(
@@ -94,12 +94,12 @@ def restore(
     from domain.entity import converted
     from domain.kinds import Kind
     from projections.moments import read_moment
-    from snapshots.attribution import read_user_map
-    from snapshots.report import CustomFields, Doubles, Mode, Numbers, OnErrors, OnMeanwhile, readable
-    from snapshots.restore import Choices, Refused, restore_archive
-    from snapshots.selecting import read_left_out
-    from snapshots.swap import Subscriptions
-    from snapshots.token import TokenStale
+    from snapshots.fresh.swap import Subscriptions
+    from snapshots.restoring.attribution import read_user_map
+    from snapshots.restoring.report import CustomFields, Doubles, Mode, Numbers, OnErrors, OnMeanwhile, readable
+    from snapshots.restoring.restore import Choices, Refused, restore_archive
+    from snapshots.restoring.selecting import read_left_out
+    from snapshots.restoring.token import TokenStale
 
     given = None if left_out is None else read_left_out(left_out.read_bytes())
     choices = Choices(
@@ -181,7 +181,7 @@ def one_of(choices: Any, value: str, option: str) -> Any:
 
 
 def _warning(account: str, rehearsed: RestoreReport) -> str:
-    from snapshots.report import readable
+    from snapshots.restoring.report import readable
 
     removed = sum(one.removed for one in rehearsed.changes)
     replaced = sum(one.replaced for one in rehearsed.changes)

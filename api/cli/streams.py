@@ -11,7 +11,7 @@ from api.cli.output import Account, AccountAt, As, Json, ask, clean_line, show, 
 from api.cli.restore import one_of
 
 if TYPE_CHECKING:
-    from snapshots.stream_report import ActivationReport, StreamListed
+    from snapshots.generations.stream_report import ActivationReport, StreamListed
 
 
 app = typer.Typer(
@@ -30,7 +30,7 @@ def list_(account: Account, email: As = None, as_json: Json = False) -> None:
     Example: counterfoil streams list acme-bv --as an@example.com
     """
     from api.cli.session import session
-    from snapshots.streams import list_streams
+    from snapshots.generations.streams import list_streams
 
     with session(email) as who:
         access = who.access(account)
@@ -73,8 +73,8 @@ def show_(account: Account, stream: Stream, email: As = None, as_json: Json = Fa
     Example: counterfoil streams show acme-bv 1 --as an@example.com
     """
     from api.cli.session import session
-    from snapshots.stream_report import readable_difference
-    from snapshots.streams import show_stream
+    from snapshots.generations.stream_report import readable_difference
+    from snapshots.generations.streams import show_stream
 
     with session(email) as who:
         access = who.access(account)
@@ -124,10 +124,10 @@ def activate(
     Exit status 1: refused, and the report says why. Example: counterfoil streams activate acme-bv 1 --as an@example.com
     """
     from api.cli.session import session
-    from snapshots.report import OnMeanwhile
-    from snapshots.stream_report import readable_activation
-    from snapshots.undo import ActivationChoices, ActivationRefused
-    from snapshots.undo import activate as make_live
+    from snapshots.generations.stream_report import readable_activation
+    from snapshots.generations.undo import ActivationChoices, ActivationRefused
+    from snapshots.generations.undo import activate as make_live
+    from snapshots.restoring.report import OnMeanwhile
 
     choices = ActivationChoices(
         dry_run, change_closed_periods, one_of(OnMeanwhile, meanwhile, "--meanwhile"), account_at
@@ -152,7 +152,7 @@ def activate(
 
 
 def _warning(account: str, rehearsed: ActivationReport) -> str:
-    from snapshots.stream_report import readable_activation
+    from snapshots.generations.stream_report import readable_activation
 
     found = rehearsed.difference
     return (
@@ -184,8 +184,8 @@ def purge(
     from api.cli.session import session
     from api.housekeeping import archiver, quota
     from domain.accounts import require_administrator
-    from snapshots.purging import PurgeReport, purge_due, readable_purge
-    from snapshots.purging import purge as purge_one
+    from snapshots.generations.purging import PurgeReport, purge_due, readable_purge
+    from snapshots.generations.purging import purge as purge_one
 
     with session(email) as who:
         access = who.access(account)

@@ -14,9 +14,9 @@ from api.cli.locks import IdentityFile, PassphraseFrom, unlock_of
 from api.cli.output import Account, As, Json, clean_line, show
 
 if TYPE_CHECKING:
-    from snapshots.manifest import TreeHead
-    from snapshots.proofs import Checked, Stated
-    from snapshots.verification import Verified
+    from snapshots.format.manifest import TreeHead
+    from snapshots.proving.proofs import Checked, Stated
+    from snapshots.proving.verification import Verified
 
 MOST_SHOWN = 40
 app = typer.Typer(
@@ -121,7 +121,7 @@ def verify(
     """
     from api.bootstrap import limits
     from api.cli.session import session
-    from snapshots.verification import Given, verify_timeline
+    from snapshots.proving.verification import Given, verify_timeline
 
     unlock = unlock_of(identity, passphrase)
     with ExitStack() as files, session(email) as who:
@@ -202,8 +202,8 @@ def prove(
     Example: counterfoil timeline prove acme-bv --position 1 -o proof.json --as an@example.com
     """
     from api.cli.session import session
-    from snapshots.proofs import encode_proof
-    from snapshots.proving import prove_consistency, prove_inclusion
+    from snapshots.proving.proofs import encode_proof
+    from snapshots.proving.proving import prove_consistency, prove_inclusion
 
     of_event = position is not None
     if of_event == (from_ is not None or from_archive is not None):
@@ -240,9 +240,9 @@ def _stated(path: Path) -> Stated:
     """What a manifest states, by itself with the manifest.sig that lies beside it, or in its archive."""
     from api.bootstrap import keys, limits
     from api.cli.session import settings
-    from snapshots.manifest import SIGNATURE
-    from snapshots.proofs import read_stated
-    from snapshots.signing import MAX_SIGNATURE_BYTES
+    from snapshots.format.manifest import SIGNATURE
+    from snapshots.proving.proofs import read_stated
+    from snapshots.trust.signing import MAX_SIGNATURE_BYTES
 
     in_force = settings()
     beside = path.with_name(SIGNATURE)
@@ -267,7 +267,7 @@ def check_proof(
 
     Example: counterfoil timeline check-proof proof.json --manifest acme.zip
     """
-    from snapshots import proofs
+    from snapshots.proving import proofs
 
     with proof.open("rb") as file:
         read = proofs.read_proof(file)

@@ -24,12 +24,12 @@ from domain.kinds import Kind
 from domain.parties import Value
 from projections.moments import read_moment
 from snapshots.backup import take_backup
-from snapshots.encryption import Lock, Passphrase, Recipients
-from snapshots.inspection import inspect_archive
-from snapshots.report import CustomFields, Doubles, Mode, Numbers, OnErrors, OnMeanwhile
-from snapshots.restore import Choices, restore_archive
-from snapshots.selecting import read_left_out
-from snapshots.swap import Subscriptions
+from snapshots.fresh.swap import Subscriptions
+from snapshots.reading.inspection import inspect_archive
+from snapshots.restoring.report import CustomFields, Doubles, Mode, Numbers, OnErrors, OnMeanwhile
+from snapshots.restoring.restore import Choices, restore_archive
+from snapshots.restoring.selecting import read_left_out
+from snapshots.trust.encryption import Lock, Passphrase, Recipients
 
 backups = APIRouter(prefix="/accounts/{account}/backups", tags=["backups"])
 archives = APIRouter(prefix="/accounts/{account}/archives", tags=["archives"])

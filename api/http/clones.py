@@ -13,7 +13,7 @@ from domain.accounts import find_access
 from domain.entity import FieldRefused, converted
 from domain.parties import Value
 from projections.moments import read_moment
-from snapshots.cloning import CloneChoices, NewAccount, clone_account
+from snapshots.cloning.cloning import CloneChoices, NewAccount, clone_account
 
 router = APIRouter(prefix="/accounts/{account}/clones", tags=["clones"])
 

@@ -25,8 +25,8 @@ from domain.ids import EntityId, PersonId
 from projections.listing import count_kinds
 from projections.rebuild import rebuild
 from projections.timeline import MOST_ENTRIES, Filter, read_timeline
-from snapshots.proving import prove_consistency, prove_inclusion
-from snapshots.verification import Given, verify_timeline
+from snapshots.proving.proving import prove_consistency, prove_inclusion
+from snapshots.proving.verification import Given, verify_timeline
 
 router = APIRouter(prefix="/accounts/{account}", tags=["timeline"])
 

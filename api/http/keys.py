@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.bootstrap import keys
 from api.http import replies
 from api.http.caller import Asking
-from snapshots.signing import ALGORITHM, public_pem
+from snapshots.trust.signing import ALGORITHM, public_pem
 
 router = APIRouter(prefix="/key", tags=["keys"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domain.entity import FieldRefused
 from domain.parties import Value
-from snapshots.encryption import Identities, Passphrase, Unlock
+from snapshots.trust.encryption import Identities, Passphrase, Unlock
 
 
 class UnlockFields(Value, frozen=True, kw_only=True):

@@ -34,9 +34,9 @@ from domain.work import BooksClosed, EntityUnknown, StillReferred, VersionStale
 from projections.moments import MomentAhead, MomentGone
 from projections.timeline import CursorGone
 from snapshots.backup import ArchiveNotWritten, BackupNotRecorded
-from snapshots.proving import NothingProven
-from snapshots.restore import NoRoom
-from snapshots.token import TokenStale
+from snapshots.proving.proving import NothingProven
+from snapshots.restoring.restore import NoRoom
+from snapshots.restoring.token import TokenStale
 
 T = TypeVar("T")
 LOG = logging.getLogger("counterfoil.http")

@@ -16,10 +16,10 @@ from api.http.schemas import body_of
 from domain.accounts import require_administrator
 from domain.entity import converted
 from domain.parties import Value
-from snapshots.purging import purge, purge_due
-from snapshots.report import OnMeanwhile
-from snapshots.streams import list_streams, show_stream
-from snapshots.undo import ActivationChoices, activate
+from snapshots.generations.purging import purge, purge_due
+from snapshots.generations.streams import list_streams, show_stream
+from snapshots.generations.undo import ActivationChoices, activate
+from snapshots.restoring.report import OnMeanwhile
 
 router = APIRouter(prefix="/accounts/{account}/streams", tags=["streams"])
 

@@ -30,7 +30,7 @@ from snapshots.container.format import (
     is_entry_name,
 )
 from snapshots.container.source import Source
-from snapshots.errors import (
+from snapshots.format.errors import (
     AttributesRefused,
     CommentPresent,
     DirectoryDamaged,

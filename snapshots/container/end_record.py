@@ -21,7 +21,7 @@ from snapshots.container.format import (
     Locator,
 )
 from snapshots.container.source import Source
-from snapshots.errors import (
+from snapshots.format.errors import (
     CommentPresent,
     DirectoryMisplaced,
     EmptyArchive,

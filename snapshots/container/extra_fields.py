@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import unpack_from
 
 from snapshots.container.format import EXTRA_LENGTHS
-from snapshots.errors import ExtraFieldRefused
+from snapshots.format.errors import ExtraFieldRefused
 
 
 def extra_fields(raw: bytes, *, entry: str, offset: int) -> dict[int, bytes]:

@@ -25,7 +25,7 @@ from snapshots.container.format import (
     LocalHeader,
 )
 from snapshots.container.source import Source
-from snapshots.errors import (
+from snapshots.format.errors import (
     DescriptorDiffers,
     FolderNotEmpty,
     HiddenBytes,

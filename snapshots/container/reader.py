@@ -16,7 +16,7 @@ from snapshots.container.end_record import find_directory
 from snapshots.container.format import DESCRIPTOR_SIGNATURE, STORED, Limits
 from snapshots.container.layout import LocatedEntry, locate_entries
 from snapshots.container.source import Source
-from snapshots.errors import (
+from snapshots.format.errors import (
     ArchiveTooLarge,
     ChecksumWrong,
     DeflateDamaged,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from snapshots.errors import FileCutShort
+from snapshots.format.errors import FileCutShort
 
 
 class Source:

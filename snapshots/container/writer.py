@@ -51,7 +51,7 @@ from snapshots.container.format import (
     Locator,
     is_entry_name,
 )
-from snapshots.errors import EntryNameRefused, EntryTooLarge, EntryTwice, EntryUnfinished
+from snapshots.format.errors import EntryNameRefused, EntryTooLarge, EntryTwice, EntryUnfinished
 
 # Level 2 packs as well as zlib's level 1, at four times its speed; 3 gained nothing on JSON lines (2026-11).
 _LEVEL: Final = 2

@@ -29,8 +29,8 @@ from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.rules import RULES
 from projections.control_totals import ControlTotals
-from snapshots.manifest import FileListed, Manifest, PersonNamed, Segment
-from snapshots.signing import public_pem
+from snapshots.format.manifest import FileListed, Manifest, PersonNamed, Segment
+from snapshots.trust.signing import public_pem
 from tests.fixtures.archives import SIGNER
 from tests.fixtures.server import own_database
 from tests.integration.restoring import LINE

@@ -11,7 +11,7 @@ import pyrage
 import pytest
 
 from api.cli.program import run
-from snapshots import encryption
+from snapshots.trust import encryption
 from tests.fixtures.http_api import AccountOverHttp, Served
 
 IDENTITY = pyrage.x25519.Identity.generate()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 
-from snapshots.manifest import TIMELINE
+from snapshots.format.manifest import TIMELINE
 from tests.fixtures.archives import Edited
 from tests.fixtures.http_api import AccountOverHttp
 from tests.integration.restoring import LINE

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from snapshots.proofs import check_proof, read_proof, read_stated
+from snapshots.proving.proofs import check_proof, read_proof, read_stated
 from tests.fixtures.http_api import AccountOverHttp, Served, Visitor
 from tests.integration.restoring import as_file
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from api.cli.program import run
-from snapshots.keys import Keys
+from snapshots.trust.keys import Keys
 from tests.fixtures.archives import Edited
 from tests.fixtures.http_api import AccountOverHttp, Served, Visitor
 

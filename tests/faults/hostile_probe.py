@@ -11,7 +11,7 @@ from pathlib import Path
 
 from api.ubl import read_ubl
 from domain.errors import CounterfoilError
-from snapshots.inspection import inspect_archive
+from snapshots.reading.inspection import inspect_archive
 from tests.fixtures.archives import KEYS
 from tests.small_archive import small_archive
 

@@ -28,12 +28,12 @@ from domain.ids import EntityId, PersonId
 from domain.kinds import Kind
 from domain.store.database import Database
 from domain.work import Work
-from snapshots import purging
 from snapshots.backup import Backup, take_backup
-from snapshots.building import sweep_abandoned
-from snapshots.cloning import CloneChoices, NewAccount, clone_account
-from snapshots.restore import Choices, restore_archive
-from snapshots.undo import ActivationChoices, activate
+from snapshots.cloning.cloning import CloneChoices, NewAccount, clone_account
+from snapshots.fresh.building import sweep_abandoned
+from snapshots.generations import purging
+from snapshots.generations.undo import ActivationChoices, activate
+from snapshots.restoring.restore import Choices, restore_archive
 from tests.fixtures.archives import KEYS, SIGNER
 from tests.integration.restoring import LINE
 

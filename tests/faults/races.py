@@ -28,8 +28,8 @@ from domain.ids import AccountId, EntityId
 from domain.store.database import Database
 from projections.rebuild import rebuild
 from projections.verification import judge, scan
-from snapshots.building import sweep_abandoned
-from snapshots.streams import list_streams
+from snapshots.fresh.building import sweep_abandoned
+from snapshots.generations.streams import list_streams
 from tests.integration.restoring import Books
 
 _ENDS_S = 120  # a race that takes longer hangs

@@ -17,11 +17,11 @@ from domain.ids import AccountId
 from domain.kinds import Kind
 from domain.store.database import Database
 from projections.rebuild import rebuild
-from snapshots.building import sweep_abandoned
-from snapshots.clone_report import CloneReport
-from snapshots.cloning import NewAccount, clone_account
+from snapshots.cloning.clone_report import CloneReport
+from snapshots.cloning.cloning import NewAccount, clone_account
+from snapshots.cloning.unopened import sweep_never_opened
 from snapshots.content import Content, read_content
-from snapshots.unopened import sweep_never_opened
+from snapshots.fresh.building import sweep_abandoned
 from tests.faults.test_interrupted import MOST_STEPS, Faults, failing, live, unfinished_rows
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import LINE, Books, is_sound

@@ -25,8 +25,8 @@ from domain import commands
 from domain.errors import CounterfoilError
 from domain.kinds import Kind
 from snapshots.backup import take_backup
-from snapshots.building import sweep_abandoned
-from snapshots.restore import restore_archive
+from snapshots.fresh.building import sweep_abandoned
+from snapshots.restoring.restore import restore_archive
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import SIGNER, Edited
 from tests.integration.restoring import Books, is_sound
@@ -236,7 +236,7 @@ import sys
 from domain.accounts import find_access, find_person
 from domain.application import Actor, Application
 from domain.store.database import Database
-from snapshots.restore import restore_archive
+from snapshots.restoring.restore import restore_archive
 
 dsn, email, account, archive = sys.argv[1:]
 with Database(dsn) as database, open(archive, "rb") as file:

@@ -18,9 +18,9 @@ from psycopg import Connection
 from api.housekeeping import CleanupReport
 from api.settings import Settings
 from domain.store.database import BUILDER, Row
-from snapshots.building import begin_stream, sweep_abandoned
+from snapshots.fresh.building import begin_stream, sweep_abandoned
 from snapshots.partial_files import sweep_partials
-from snapshots.restore import ArchiveFaulty
+from snapshots.restoring.restore import ArchiveFaulty
 from tests.faults.test_interrupted import unfinished_rows
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import Edited
@@ -33,8 +33,8 @@ import sys, time
 from domain.accounts import find_access, find_person
 from domain.application import Actor, Application
 from domain.store.database import Database
-from snapshots import restore
-from snapshots.restore import Choices, restore_archive
+from snapshots.restoring import restore
+from snapshots.restoring.restore import Choices, restore_archive
 
 dsn, email, account, archive = sys.argv[1:]
 def never(*_args, **_more):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from domain.kinds import Kind
-from snapshots import spool
-from snapshots.restore import NoRoom
+from snapshots.reading import spool
+from snapshots.restoring.restore import NoRoom
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import Books
 

@@ -12,7 +12,7 @@ from domain import commands
 from domain.kinds import Kind
 from snapshots.backup import take_backup
 from snapshots.container import Limits
-from snapshots.inspection import inspect_archive
+from snapshots.reading.inspection import inspect_archive
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, SIGNER, Edited
 from tests.integration.restoring import Books, as_file

@@ -16,7 +16,7 @@ from domain.control import BackupTaken
 from domain.errors import ArchiveError
 from snapshots.backup import ArchiveNotWritten, BackupNotRecorded, take_backup
 from snapshots.container import Limits
-from snapshots.inspection import inspect_archive
+from snapshots.reading.inspection import inspect_archive
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, SIGNER
 from tests.integration.restoring import Books, as_file

@@ -20,13 +20,13 @@ from domain.application import record_control
 from domain.control import Role
 from domain.kinds import Kind
 from domain.store.database import Database
-from snapshots import swap
-from snapshots.archive import Archive
 from snapshots.backup import Source
-from snapshots.cloning import TargetChanged, clone_account
-from snapshots.stream_report import StreamListed
-from snapshots.streams import list_streams
-from snapshots.verification import Given, verify_timeline
+from snapshots.cloning.cloning import TargetChanged, clone_account
+from snapshots.fresh import swap
+from snapshots.generations.stream_report import StreamListed
+from snapshots.generations.streams import list_streams
+from snapshots.proving.verification import Given, verify_timeline
+from snapshots.reading.archive import Archive
 from tests.faults.races import Ground, History, Racers, racers
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS

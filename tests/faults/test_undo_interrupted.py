@@ -14,7 +14,7 @@ import pytest
 from api.settings import Settings
 from domain.errors import CounterfoilError
 from domain.store.database import Database
-from snapshots.building import sweep_abandoned
+from snapshots.fresh.building import sweep_abandoned
 from tests.faults.test_broken_wire import far
 from tests.faults.test_interrupted import MOST_STEPS, Faults, failing, live
 from tests.fixtures.accounts import OpenAccount, OpenedAccount

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from domain.errors import CounterfoilError
-from snapshots.inspection import inspect_archive
+from snapshots.reading.inspection import inspect_archive
 from tests.fixtures.archives import KEYS
 from tests.fuzz.readers import LIMITS, Files, verdict_of
 from tests.fuzz.running import Result

@@ -24,8 +24,8 @@ from api.ubl.errors import UblError
 from domain.errors import ArchiveError, CounterfoilError
 from domain.events import LineRefused, encode_data, line, read_line, read_lines
 from snapshots.container import Limits, open_container
-from snapshots.errors import ArchiveEdited
-from snapshots.inspection import Inspection, inspect_archive
+from snapshots.format.errors import ArchiveEdited
+from snapshots.reading.inspection import Inspection, inspect_archive
 from tests.fixtures.archives import KEYS, Edited
 from tests.fuzz.mutation import (
     JSON_SPICES,

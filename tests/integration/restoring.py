@@ -15,8 +15,8 @@ from domain.kinds import Kind
 from domain.work import Work
 from projections.rebuild import rebuild
 from snapshots.backup import take_backup
-from snapshots.report import RestoreReport
-from snapshots.restore import Choices, restore_archive
+from snapshots.restoring.report import RestoreReport
+from snapshots.restoring.restore import Choices, restore_archive
 from tests.fixtures.accounts import OpenedAccount
 from tests.fixtures.archives import KEYS, SIGNER
 

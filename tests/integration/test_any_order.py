@@ -34,11 +34,11 @@ from domain.work import Work, decode_state, is_gone
 from projections.moments import Position
 from projections.rebuild import rebuild
 from projections.verification import judge, scan
-from snapshots import purging
 from snapshots.backup import Backup, take_backup
-from snapshots.cloning import clone_account
-from snapshots.restore import ArchiveFaulty, NumbersClash
-from snapshots.undo import activate
+from snapshots.cloning.cloning import clone_account
+from snapshots.generations import purging
+from snapshots.generations.undo import activate
+from snapshots.restoring.restore import ArchiveFaulty, NumbersClash
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import SIGNER
 from tests.integration.restoring import LINE, Books

@@ -12,13 +12,13 @@ from domain import commands
 from domain.documents.fields import Attachment
 from domain.errors import ArchiveError
 from domain.kinds import Kind
-from snapshots.authenticity import Authenticity
 from snapshots.container import Limits
-from snapshots.errors import ArchiveEdited, FileDiffers
-from snapshots.inspection import inspect_archive, readable
-from snapshots.manifest import SIGNATURE, TIMELINE
-from snapshots.report import readable as restore_text
-from snapshots.signing import KeyRing, Signer
+from snapshots.format.authenticity import Authenticity
+from snapshots.format.errors import ArchiveEdited, FileDiffers
+from snapshots.format.manifest import SIGNATURE, TIMELINE
+from snapshots.reading.inspection import inspect_archive, readable
+from snapshots.restoring.report import readable as restore_text
+from snapshots.trust.signing import KeyRing, Signer
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, SIGNER, Edited
 from tests.integration.restoring import LINE, Books, as_file

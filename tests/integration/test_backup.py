@@ -24,7 +24,7 @@ from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.work import TooMuchAtOnce, Work
 from snapshots.backup import ArchiveNotWritten, take_backup
-from snapshots.inspection import inspect_archive
+from snapshots.reading.inspection import inspect_archive
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import SIGNER, Edited
 from tests.integration.restoring import LINE, Books, as_file

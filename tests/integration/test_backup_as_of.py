@@ -17,9 +17,10 @@ from domain import commands
 from domain.kinds import Kind
 from domain.store.streams import StreamUnknown
 from projections.moments import MomentAhead, Position
-from snapshots import inspection, report
 from snapshots.backup import take_backup
-from snapshots.inspection import inspect_archive
+from snapshots.reading import inspection
+from snapshots.reading.inspection import inspect_archive
+from snapshots.restoring import report
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import SIGNER
 from tests.histories import History, histories, play

@@ -23,8 +23,8 @@ from domain.ids import EntityId
 from domain.kinds import Kind
 from projections.moments import Position
 from projections.timeline import read_timeline
-from snapshots.clone_report import CloneReport
-from snapshots.cloning import (
+from snapshots.cloning.clone_report import CloneReport
+from snapshots.cloning.cloning import (
     CloneChoices,
     CloneRefused,
     ClosedPeriodsCloned,
@@ -33,10 +33,10 @@ from snapshots.cloning import (
     TargetChanged,
     clone_account,
 )
+from snapshots.cloning.unopened import NameTaken, sweep_never_opened
 from snapshots.content import read_content
-from snapshots.restore import OwnerOnly
-from snapshots.swap import swap
-from snapshots.unopened import NameTaken, sweep_never_opened
+from snapshots.fresh.swap import swap
+from snapshots.restoring.restore import OwnerOnly
 from tests.fixtures.accounts import OpenAccount
 from tests.histories import History, histories, play
 from tests.integration.restoring import LINE, Books, is_sound
@@ -422,7 +422,7 @@ def test_a_target_that_changed_meanwhile_is_left_as_it_is(pair: Pair, monkeypatc
         pair.target.customer("Meanwhile")
         swap(*args, **kwargs)
 
-    monkeypatch.setattr("snapshots.cloning.swap", later)
+    monkeypatch.setattr("snapshots.cloning.cloning.swap", later)
 
     with pytest.raises(TargetChanged) as refused:
         pair.clone()
@@ -461,7 +461,7 @@ def test_r12_who_lost_their_role_while_the_clone_was_made_is_refused_at_its_end(
         remove_member(pair.target.application, pair.target.access, pair.target.actor, email=email)
         swap(*args, **kwargs)
 
-    monkeypatch.setattr("snapshots.cloning.swap", later)
+    monkeypatch.setattr("snapshots.cloning.cloning.swap", later)
     before = held(pair.target)
 
     with pytest.raises(CounterfoilError, match="access"):

@@ -13,9 +13,9 @@ from domain.events import TYPE_VERSIONS, LineRefused, decode_lines, line, read_l
 from domain.kinds import DOCUMENT_KINDS
 from projections.rebuild import rebuild
 from projections.timeline import Filter, read_timeline
-from snapshots.inspection import inspect_archive
-from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
-from snapshots.schemas import schemas
+from snapshots.format.manifest import SNAPSHOT_FILES, TIMELINE
+from snapshots.format.schemas import schemas
+from snapshots.reading.inspection import inspect_archive
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, Edited
 from tests.integration.restoring import Books

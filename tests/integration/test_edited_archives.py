@@ -23,11 +23,11 @@ from domain.kinds import Kind
 from projections.moments import Position
 from projections.rebuild import rebuild
 from projections.timeline import Entry, Filter, read_timeline
-from snapshots.errors import ArchiveEdited
-from snapshots.inspection import inspect_archive, readable
-from snapshots.manifest import SNAPSHOT_FILES, TIMELINE
-from snapshots.report import RestoreReport
-from snapshots.restore import ArchiveFaulty, OwnerOnly
+from snapshots.format.errors import ArchiveEdited
+from snapshots.format.manifest import SNAPSHOT_FILES, TIMELINE
+from snapshots.reading.inspection import inspect_archive, readable
+from snapshots.restoring.report import RestoreReport
+from snapshots.restoring.restore import ArchiveFaulty, OwnerOnly
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, Edited, zip_of
 from tests.integration.restoring import Books, as_file

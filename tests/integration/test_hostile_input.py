@@ -17,9 +17,9 @@ import pytest
 
 from domain.errors import CounterfoilError
 from snapshots.container import Limits
-from snapshots.inspection import inspect_archive
-from snapshots.manifest import MANIFEST, SIGNATURE, TIMELINE
-from snapshots.restore import Refused
+from snapshots.format.manifest import MANIFEST, SIGNATURE, TIMELINE
+from snapshots.reading.inspection import inspect_archive
+from snapshots.restoring.restore import Refused
 from tests import hostile
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, SIGNER, Edited, zip_of

@@ -9,9 +9,9 @@ import pytest
 from domain.errors import ArchiveError
 from domain.kinds import Kind
 from snapshots.container import Limits
-from snapshots.inspection import Inspection, inspect_archive, readable
-from snapshots.manifest import TIMELINE
-from snapshots.restore import Refused
+from snapshots.format.manifest import TIMELINE
+from snapshots.reading.inspection import Inspection, inspect_archive, readable
+from snapshots.restoring.restore import Refused
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, Edited
 from tests.forged_zip import Member, forge
@@ -80,7 +80,7 @@ def test_an_archive_inspects_alike_in_partitions(books: Books, tmp_path: Path, m
     archive = Edited(books.backup(tmp_path))
     archive.change_line(CUSTOMERS, b"Jan 2", lambda line: line.replace(b"Jan", b"Jon"))
     whole = inspected(archive)
-    monkeypatch.setattr("snapshots.examination._PARTITION_BYTES", 100)
+    monkeypatch.setattr("snapshots.reading.examination._PARTITION_BYTES", 100)
 
     parts = inspected(archive)
 

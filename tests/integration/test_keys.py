@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from domain.errors import CounterfoilError
-from snapshots.keys import NEVER_BELIEVED, KeyMissing, Keys, KeyThere, KeyUnknown
-from snapshots.signing import KeyUnusable, private_pem, public_pem
+from snapshots.trust.keys import NEVER_BELIEVED, KeyMissing, Keys, KeyThere, KeyUnknown
+from snapshots.trust.signing import KeyUnusable, private_pem, public_pem
 from tests.fixtures.archives import SIGNER
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -20,7 +20,7 @@ MANIFEST = b"{}\n"
 _FIRST_START = """
 import sys
 from pathlib import Path
-from snapshots.keys import Keys
+from snapshots.trust.keys import Keys
 
 keys = Keys(Path(sys.argv[1]))
 print("ready", flush=True)

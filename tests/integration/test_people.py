@@ -17,7 +17,7 @@ from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.people import ConsentLacking, consent_to_link, link_person, unlink_person
 from projections.timeline import Entry, Filter, read_timeline
-from snapshots.manifest import TIMELINE
+from snapshots.format.manifest import TIMELINE
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import Edited
 from tests.integration.restoring import Books

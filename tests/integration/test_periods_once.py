@@ -17,9 +17,9 @@ from domain.errors import DomainError
 from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.subscriptions import PeriodLeftOut, Subscription
-from snapshots import purging
 from snapshots.backup import Backup, take_backup
-from snapshots.undo import activate
+from snapshots.generations import purging
+from snapshots.generations.undo import activate
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import SIGNER
 from tests.integration.restoring import LINE, Books, is_sound

@@ -14,9 +14,9 @@ import pytest
 from domain.store.streams import StreamUnknown
 from domain.tree import OutsideTree
 from snapshots.container import Limits
-from snapshots.errors import ManifestRefused
-from snapshots.manifest import TreeHead
-from snapshots.proofs import (
+from snapshots.format.errors import ManifestRefused
+from snapshots.format.manifest import TreeHead
+from snapshots.proving.proofs import (
     MAX_PROOF_BYTES,
     Checked,
     ManifestUnfit,
@@ -28,7 +28,7 @@ from snapshots.proofs import (
     read_proof,
     read_stated,
 )
-from snapshots.proving import NothingProven, prove_consistency, prove_inclusion
+from snapshots.proving.proving import NothingProven, prove_consistency, prove_inclusion
 from tests.fixtures import tampering
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, Edited

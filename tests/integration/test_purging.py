@@ -21,14 +21,14 @@ from domain.kinds import Kind
 from domain.store.database import PURGER
 from domain.store.streams import StreamUnknown
 from projections.timeline import Filter, read_timeline
-from snapshots import building
-from snapshots.building import StreamBusy, fresh_stream, sweep_abandoned
 from snapshots.container import Limits
-from snapshots.inspection import inspect_archive
-from snapshots.purging import Quota, purge, purge_due
-from snapshots.signing import KeyRing
-from snapshots.streams import StreamNotKept
-from snapshots.undo import kept_from_purging
+from snapshots.fresh import building
+from snapshots.fresh.building import StreamBusy, fresh_stream, sweep_abandoned
+from snapshots.generations.purging import Quota, purge, purge_due
+from snapshots.generations.streams import StreamNotKept
+from snapshots.generations.undo import kept_from_purging
+from snapshots.reading.inspection import inspect_archive
+from snapshots.trust.signing import KeyRing
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import Edited
 from tests.integration.restoring import LINE, Books, as_file, is_sound
@@ -333,8 +333,8 @@ from api.settings import Settings
 from domain.accounts import find_access, find_person
 from domain.application import Actor, Application
 from domain.store.database import Database
-from snapshots import building
-from snapshots.purging import purge
+from snapshots.fresh import building
+from snapshots.generations.purging import purge
 
 dsn, email, account, home = sys.argv[1:]
 building.ROWS_A_BATCH = 2

@@ -20,9 +20,9 @@ from domain.kinds import Kind
 from domain.work import Work
 from projections.moments import Position
 from projections.timeline import Filter, read_timeline
-from snapshots import swap
-from snapshots.report import readable
-from snapshots.restore import BooksClosedThen, ChangedMeanwhile, Refused
+from snapshots.fresh import swap
+from snapshots.restoring.report import readable
+from snapshots.restoring.restore import BooksClosedThen, ChangedMeanwhile, Refused
 from tests.fixtures.accounts import OpenAccount, OpenedAccount
 from tests.fixtures.archives import SIGNER, Edited
 from tests.integration.restoring import LINE, Books, is_sound
@@ -238,7 +238,7 @@ def test_the_owners_word_for_a_closed_period_and_the_moment_of_an_archive_stay_o
 def test_what_is_listed_in_part_is_counted_in_full(
     books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snapshots.restore.MOST_LISTED", 1)
+    monkeypatch.setattr("snapshots.restoring.restore.MOST_LISTED", 1)
     fields = {"customer": books.customer(), "lines": [LINE], "interval": {"n": 1, "unit": "months"}}
     for _ in range(3):
         books.make(Kind.SUBSCRIPTION, **fields, next_date=books.clock.now.date().isoformat())
@@ -296,7 +296,7 @@ def test_a_write_between_the_look_and_the_swap_is_not_lost(
         made.append(books.customer("Just now"))
         real(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("snapshots.restore.swap", write_then_swap)
+    monkeypatch.setattr("snapshots.restoring.restore.swap", write_then_swap)
 
     with pytest.raises(ChangedMeanwhile) as refused:
         books.restore(archive)

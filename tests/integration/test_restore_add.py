@@ -12,11 +12,11 @@ from domain import commands
 from domain.application import Actor
 from domain.kinds import Kind
 from projections.timeline import Filter, read_timeline
-from snapshots import swap
-from snapshots.examination import Examiner
-from snapshots.inspection import inspect_archive
-from snapshots.report import readable
-from snapshots.restore import ArchiveFaulty, ChangedMeanwhile, NumbersClash
+from snapshots.fresh import swap
+from snapshots.reading.examination import Examiner
+from snapshots.reading.inspection import inspect_archive
+from snapshots.restoring.report import readable
+from snapshots.restoring.restore import ArchiveFaulty, ChangedMeanwhile, NumbersClash
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import Edited
 from tests.integration.restoring import LINE, Books, as_file, is_sound
@@ -380,7 +380,7 @@ def test_an_addition_catches_up_with_somebody_who_works_meanwhile(
             made.append(other.customer("Just now"))
         real(*args, **kwargs)
 
-    monkeypatch.setattr("snapshots.restore.swap", write_then_swap)
+    monkeypatch.setattr("snapshots.restoring.restore.swap", write_then_swap)
 
     report = other.restore(archive, mode="add")
 
@@ -439,8 +439,8 @@ def test_an_addition_in_many_partitions_by_worker_processes_comes_to_the_same(
         one.issued(customer, Kind.QUOTE)
     archive = books.backup(tmp_path)
     whole = other.restore(archive, mode="add", errors="skip", dry_run=True)
-    monkeypatch.setattr("snapshots.examination._PARTITION_BYTES", 300)
-    monkeypatch.setattr("snapshots.examination._WORKERS_FROM_BYTES", 0)
+    monkeypatch.setattr("snapshots.reading.examination._PARTITION_BYTES", 300)
+    monkeypatch.setattr("snapshots.reading.examination._WORKERS_FROM_BYTES", 0)
 
     parts = other.restore(archive, mode="add", errors="skip")
 

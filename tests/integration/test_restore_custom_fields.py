@@ -12,8 +12,8 @@ from domain.control import CustomFieldDefined
 from domain.custom_fields import CustomField
 from domain.kinds import Kind
 from projections.timeline import Filter, read_timeline
-from snapshots.errors import ManifestRefused
-from snapshots.report import readable
+from snapshots.format.errors import ManifestRefused
+from snapshots.restoring.report import readable
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import Edited
 from tests.integration.restoring import Books, is_sound

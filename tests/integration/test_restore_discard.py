@@ -17,9 +17,9 @@ from domain.control import AccountClosed
 from domain.ids import EntityId
 from domain.kinds import Kind
 from projections.timeline import Filter, read_timeline
-from snapshots import swap
-from snapshots.report import RestoreReport, readable
-from snapshots.restore import BooksClosedThen, ChangedMeanwhile, ChoiceUnfitting
+from snapshots.fresh import swap
+from snapshots.restoring.report import RestoreReport, readable
+from snapshots.restoring.restore import BooksClosedThen, ChangedMeanwhile, ChoiceUnfitting
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import LINE, Books, is_sound
 
@@ -51,11 +51,11 @@ def just_before_the_swap(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[
         real = swap.swap
 
         def happen_then_swap(*args: Any, **kwargs: Any) -> None:
-            monkeypatch.setattr("snapshots.restore.swap", real)
+            monkeypatch.setattr("snapshots.restoring.restore.swap", real)
             happen()
             real(*args, **kwargs)
 
-        monkeypatch.setattr("snapshots.restore.swap", happen_then_swap)
+        monkeypatch.setattr("snapshots.restoring.restore.swap", happen_then_swap)
 
     return let
 
@@ -247,7 +247,7 @@ def test_the_report_on_what_was_discarded_is_that_of_a_restore_begun_afterwards(
         real(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("snapshots.restore.swap", write_then_swap)
+        patched.setattr("snapshots.restoring.restore.swap", write_then_swap)
         report = books.restore(archive, meanwhile="discard")
 
     assert compared(report) == compared(rehearsed[0])

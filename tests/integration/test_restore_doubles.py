@@ -15,9 +15,9 @@ from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.work import Work
 from projections.timeline import Filter, read_timeline
-from snapshots.inspection import inspect_archive
-from snapshots.report import readable
-from snapshots.restore import ChoiceUnfitting
+from snapshots.reading.inspection import inspect_archive
+from snapshots.restoring.report import readable
+from snapshots.restoring.restore import ChoiceUnfitting
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import LINE, Books, as_file, is_sound
 

@@ -17,9 +17,9 @@ from domain.errors import CounterfoilError
 from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.work import Work
-from snapshots.inspection import inspect_archive
-from snapshots.report import readable
-from snapshots.restore import BooksClosedThen, Choices, OwnerOnly, restore_archive
+from snapshots.reading.inspection import inspect_archive
+from snapshots.restoring.report import readable
+from snapshots.restoring.restore import BooksClosedThen, Choices, OwnerOnly, restore_archive
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, Edited
 from tests.integration.restoring import LINE, Books, as_file

@@ -17,11 +17,11 @@ from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.work import VersionStale, Work, decode_state
 from projections.listing import list_entities
-from snapshots.building import StreamBuilder
-from snapshots.checking import Checked
 from snapshots.content import Content, read_content
-from snapshots.restore import ChangedMeanwhile, Choices, restore_archive
-from snapshots.swap import CountDiffers
+from snapshots.fresh.building import StreamBuilder
+from snapshots.fresh.swap import CountDiffers
+from snapshots.reading.checking import Checked
+from snapshots.restoring.restore import ChangedMeanwhile, Choices, restore_archive
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import Books, as_file, is_sound
 

@@ -12,10 +12,10 @@ from domain.accounts import add_member, find_access
 from domain.ids import EntityId
 from domain.kinds import Kind
 from projections.timeline import Filter, read_timeline
-from snapshots.clone_report import CloneReport
-from snapshots.cloning import CloneChoices, clone_account
-from snapshots.report import RestoreReport, readable
-from snapshots.undo import activate
+from snapshots.cloning.clone_report import CloneReport
+from snapshots.cloning.cloning import CloneChoices, clone_account
+from snapshots.generations.undo import activate
+from snapshots.restoring.report import RestoreReport, readable
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import Books, is_sound
 

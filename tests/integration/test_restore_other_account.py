@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from projections.timeline import Filter, read_timeline
-from snapshots.report import readable
-from snapshots.restore import OtherAccount
+from snapshots.restoring.report import readable
+from snapshots.restoring.restore import OtherAccount
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import Books
 

@@ -19,9 +19,9 @@ from domain.documents.fields import Attachment
 from domain.errors import CounterfoilError
 from domain.kinds import Kind
 from domain.work import Work
-from snapshots.inspection import inspect_archive
-from snapshots.manifest import TIMELINE
-from snapshots.restore import Refused
+from snapshots.format.manifest import TIMELINE
+from snapshots.reading.inspection import inspect_archive
+from snapshots.restoring.restore import Refused
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import Edited
 from tests.integration.restoring import Books, as_file, is_sound

@@ -16,12 +16,12 @@ from domain.kinds import DOCUMENT_KINDS, Kind
 from domain.work import decode_state
 from projections.control_totals import ControlTotals, Totaller
 from projections.moments import Position
-from snapshots.clone_report import CloneReport
+from snapshots.cloning.clone_report import CloneReport
 from snapshots.content import read_content
-from snapshots.report import Held as Reported
-from snapshots.report import RestoreReport
-from snapshots.stream_report import ActivationReport
-from snapshots.undo import ActivationChoices, activate
+from snapshots.generations.stream_report import ActivationReport
+from snapshots.generations.undo import ActivationChoices, activate
+from snapshots.restoring.report import Held as Reported
+from snapshots.restoring.report import RestoreReport
 from tests.fixtures.accounts import OpenAccount
 from tests.histories import History, histories, play
 from tests.integration.restoring import Books, is_sound

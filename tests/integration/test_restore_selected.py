@@ -17,10 +17,10 @@ from domain.ids import EntityId
 from domain.kinds import Kind
 from projections.moments import Position
 from projections.timeline import Filter, read_timeline
-from snapshots.inspection import inspect_archive
-from snapshots.report import RestoreReport
-from snapshots.restore import ArchiveFaulty, CannotReturn, ChoiceUnfitting
-from snapshots.selecting import LeftOut, NotInArchive, OtherReport, read_left_out
+from snapshots.reading.inspection import inspect_archive
+from snapshots.restoring.report import RestoreReport
+from snapshots.restoring.restore import ArchiveFaulty, CannotReturn, ChoiceUnfitting
+from snapshots.restoring.selecting import LeftOut, NotInArchive, OtherReport, read_left_out
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import Edited
 from tests.integration.restoring import LINE, Books, as_file, is_sound
@@ -335,8 +335,8 @@ def test_coming_back_in_many_partitions_by_worker_processes_comes_to_the_same(
     archive = books.backup(tmp_path)
     deleted(books, Kind.CUSTOMER, *customers[:3])
     renamed(books, customers[3], "Renamed")
-    monkeypatch.setattr("snapshots.examination._PARTITION_BYTES", 300)
-    monkeypatch.setattr("snapshots.examination._WORKERS_FROM_BYTES", 0)
+    monkeypatch.setattr("snapshots.reading.examination._PARTITION_BYTES", 300)
+    monkeypatch.setattr("snapshots.reading.examination._WORKERS_FROM_BYTES", 0)
 
     report = books.restore(archive, mode="add", only_entities=customers[:4])
 

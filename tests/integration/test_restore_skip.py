@@ -9,8 +9,8 @@ import pytest
 from domain.ids import EntityId
 from domain.kinds import Kind
 from domain.work import EntityUnknown
-from snapshots.manifest import TIMELINE
-from snapshots.restore import Refused
+from snapshots.format.manifest import TIMELINE
+from snapshots.restoring.restore import Refused
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import Edited
 from tests.integration.restoring import Books, is_sound

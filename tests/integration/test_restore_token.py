@@ -13,10 +13,10 @@ from domain import commands
 from domain import control as c
 from domain.kinds import Kind
 from domain.parties import Address, Party
-from snapshots import swap
-from snapshots.report import readable
-from snapshots.restore import ChangedMeanwhile
-from snapshots.token import TokenStale
+from snapshots.fresh import swap
+from snapshots.restoring.report import readable
+from snapshots.restoring.restore import ChangedMeanwhile
+from snapshots.restoring.token import TokenStale
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import LINE, Books
 
@@ -94,7 +94,7 @@ def test_with_a_token_nothing_is_discarded_that_it_did_not_show(
         books.customer()
         real(*args, **kwargs)
 
-    monkeypatch.setattr("snapshots.restore.swap", write_then_swap)
+    monkeypatch.setattr("snapshots.restoring.restore.swap", write_then_swap)
 
     with pytest.raises(ChangedMeanwhile):
         books.restore(archive, meanwhile="discard", token=token)

@@ -20,8 +20,8 @@ from domain.kinds import Kind
 from domain.tree import leaf_hash, root_of
 from domain.work import is_gone
 from snapshots.backup import Backup, take_backup
-from snapshots.manifest import SNAPSHOT_FILES
-from snapshots.restore import Choices, restore_archive
+from snapshots.format.manifest import SNAPSHOT_FILES
+from snapshots.restoring.restore import Choices, restore_archive
 from tests.fixtures.accounts import OpenAccount, OpenedAccount
 from tests.fixtures.archives import KEYS, SIGNER
 from tests.histories import History, Played, histories, play

@@ -23,16 +23,16 @@ from domain.kinds import Kind
 from domain.store.streams import StreamUnknown
 from domain.work import VersionStale
 from projections.timeline import CursorGone, Filter, read_timeline
-from snapshots.building import fresh_stream, sweep_abandoned
-from snapshots.restore import OwnerOnly
-from snapshots.streams import StreamNotKept, differ, list_streams, show_stream
-from snapshots.undo import (
+from snapshots.fresh.building import fresh_stream, sweep_abandoned
+from snapshots.generations.streams import StreamNotKept, differ, list_streams, show_stream
+from snapshots.generations.undo import (
     ActivationChoices,
     BooksClosedBetween,
     ChangedBetween,
     StreamDamaged,
     activate,
 )
+from snapshots.restoring.restore import OwnerOnly
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import Edited
 from tests.integration.restoring import LINE, Books, is_sound
@@ -451,7 +451,7 @@ def test_what_is_written_while_streams_are_compared_can_be_discarded_and_is_coun
         books.issued(customer)
         return found_out
 
-    monkeypatch.setattr("snapshots.undo.differ", differ_and_then_somebody_writes)
+    monkeypatch.setattr("snapshots.generations.undo.differ", differ_and_then_somebody_writes)
     with pytest.raises(ChangedBetween) as refused:
         undo(books, 1)
     report = undo(books, 1, meanwhile="discard")

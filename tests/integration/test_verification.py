@@ -23,8 +23,8 @@ from domain.store.streams import StreamUnknown
 from domain.tree import EMPTY, append
 from domain.work import Work
 from projections.verification import Verification
-from snapshots.errors import ArchiveEdited, FileDiffers
-from snapshots.verification import Given, Verified, verify_timeline
+from snapshots.format.errors import ArchiveEdited, FileDiffers
+from snapshots.proving.verification import Given, Verified, verify_timeline
 from tests.fixtures import tampering
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, Edited

@@ -11,9 +11,18 @@ import pytest
 from domain.control import Control, Member, Role, SettingsFields
 from domain.ids import AccountId, PersonId
 from projections.control_totals import ControlTotals
-from snapshots.attribution import Attributing, Attribution, UserMapRefused, read_user_map
-from snapshots.examination import Brought
-from snapshots.manifest import AccountNamed, Attributed, Manifest, Meaning, PersonNamed, Segment, TreeHead, email_hash
+from snapshots.format.manifest import (
+    AccountNamed,
+    Attributed,
+    Manifest,
+    Meaning,
+    PersonNamed,
+    Segment,
+    TreeHead,
+    email_hash,
+)
+from snapshots.reading.examination import Brought
+from snapshots.restoring.attribution import Attributing, Attribution, UserMapRefused, read_user_map
 
 AN, BO, CY = (PersonId(f"0192f3a0-0000-7000-8000-00000000000{n}") for n in (1, 2, 3))
 STRANGER = PersonId("0192f3a0-0000-7000-8000-0000000000ff")

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapshots.container import Container, ContainerWriter, Limits, open_container
-from snapshots.errors import (
+from snapshots.format.errors import (
     ArchiveTooLarge,
     ContainerFault,
     EntryMissing,

@@ -17,9 +17,9 @@ import pyrage
 import pytest
 
 from domain.errors import ArchiveError
-from snapshots import encryption
 from snapshots.container import Limits
-from snapshots.encryption import (
+from snapshots.trust import encryption
+from snapshots.trust.encryption import (
     CHUNK_BYTES,
     Identities,
     KeyMaterialRefused,

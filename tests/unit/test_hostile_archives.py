@@ -17,7 +17,7 @@ import pytest
 from isal import isal_zlib
 
 from snapshots.container import ContainerWriter, Limits, open_container
-from snapshots.errors import (
+from snapshots.format.errors import (
     ArchiveTooLarge,
     AttributesRefused,
     ChecksumWrong,

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
-from snapshots.signing import (
+from snapshots.trust.signing import (
     DOMAIN_PREFIX,
     KeyRing,
     KeyUnusable,

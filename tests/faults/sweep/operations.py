@@ -26,12 +26,12 @@ from domain.kinds import Kind
 from domain.store import database as store
 from domain.store.database import Database
 from snapshots.backup import take_backup
-from snapshots.cloning import NewAccount, clone_account
+from snapshots.cloning.cloning import NewAccount, clone_account
 from snapshots.content import read_content
-from snapshots.keys import Keys
-from snapshots.purging import purge
-from snapshots.restore import Choices, restore_archive
-from snapshots.undo import activate
+from snapshots.generations.purging import purge
+from snapshots.generations.undo import activate
+from snapshots.restoring.restore import Choices, restore_archive
+from snapshots.trust.keys import Keys
 from tests.faults.sweep.planting import GIVEN
 from tests.fixtures.accounts import OpenedAccount, open_in
 from tests.fixtures.archives import KEYS, SIGNER

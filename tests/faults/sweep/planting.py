@@ -19,7 +19,8 @@ import psycopg
 from psycopg import Connection, Copy, Cursor, Transaction
 
 from api.postgres import join_server
-from snapshots import backup, spool
+from snapshots import backup
+from snapshots.reading import spool
 
 # What the server is made to report, and what it calls it.
 SQLSTATES = {

@@ -22,7 +22,7 @@ from api.housekeeping import clean_up
 from api.postgres import embedded_server
 from domain.errors import CounterfoilError
 from domain.store.database import Database, DatabaseUnavailable
-from snapshots.verification import Given, verify_timeline
+from snapshots.proving.verification import Given, verify_timeline
 from tests.faults.sweep.operations import (
     MIGRATION,
     OLDER,

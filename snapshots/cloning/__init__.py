@@ -1,0 +1,1 @@
+"""An account into another, stream to stream, without a file."""

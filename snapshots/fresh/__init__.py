@@ -1,0 +1,1 @@
+"""A fresh stream beside the live one, and the one transaction that swaps it in."""

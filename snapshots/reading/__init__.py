@@ -1,0 +1,1 @@
+"""Reading an archive through once, and checking all of it in bounded memory."""

@@ -1,0 +1,1 @@
+"""An archive into an account: what it would change, what is chosen, and the restore itself."""

@@ -1,0 +1,1 @@
+"""Who vouches for an archive, and who may read it: signatures, keys, encryption."""
