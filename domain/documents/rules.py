@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -224,7 +225,7 @@ def _check_whole(document: Document) -> None:
 
 
 def _check_once(field: str, what: str, ids: list[str]) -> None:
-    twice = next((id_ for at, id_ in enumerate(ids) if id_ in ids[:at]), None)
+    twice = next((id_ for id_, times in Counter(ids).items() if times > 1), None)
     if twice is not None:
         raise FieldRefused(field, f"{what} {twice} twice", f"each {what}'s id once")
 

@@ -227,13 +227,7 @@ class _Clone:
                 account_at=f"{live.stream}.{live.position}",
                 changes=comparison.changes(),
                 entities=comparison.entities(),
-                lost_documents=tuple(tally.lost.first),
-                lost_documents_count=tally.lost.count,
-                lost_documents_sent=tally.lost_sent,
-                went_back=tuple(tally.back.first),
-                went_back_count=tally.back.count,
-                in_closed_periods=tuple(tally.closed.first),
-                in_closed_periods_count=tally.closed.count,
+                **tally.losses(),
                 undefined_fields=comparison.undefined_fields(source.control.custom_fields),
                 settings=settings_that_differ(
                     Meaning(settings=source.control.settings, modules=source.control.modules), live.control

@@ -232,6 +232,18 @@ class Tally:
         self.gaps: dict[tuple[str, str], Gap] = {}
         self.events_lost = 0
 
+    def losses(self) -> dict[str, Any]:
+        """What is lost, goes back or lies in closed periods, as the fields that reports have in common."""
+        return {
+            "lost_documents": tuple(self.lost.first),
+            "lost_documents_count": self.lost.count,
+            "lost_documents_sent": self.lost_sent,
+            "went_back": tuple(self.back.first),
+            "went_back_count": self.back.count,
+            "in_closed_periods": tuple(self.closed.first),
+            "in_closed_periods_count": self.closed.count,
+        }
+
     def exchange(self, ids: set[str], before: Tally, now: Tally) -> None:
         """Take back what *before* says of the entities *ids*, and say what *now* does. No lost number comes back."""
         for kind, counts in self.kinds.items():

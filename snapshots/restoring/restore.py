@@ -764,13 +764,7 @@ class _Restore:
             "changes": comparison.changes(),
             "events_lost": tally.events_lost,
             "entities": comparison.entities(),
-            "lost_documents": tuple(tally.lost.first),
-            "lost_documents_count": tally.lost.count,
-            "lost_documents_sent": tally.lost_sent,
-            "went_back": tuple(tally.back.first),
-            "went_back_count": tally.back.count,
-            "in_closed_periods": tuple(tally.closed.first),
-            "in_closed_periods_count": tally.closed.count,
+            **tally.losses(),
             "numbers_kept": () if reuses else comparison.numbers_kept(),
             "numbers_reused": comparison.numbers_reused() if reuses else (),
             "numbers_missing": comparison.numbers_missing(),
@@ -828,10 +822,11 @@ class _Restore:
         account = self._access.account
         archive = self._archive.manifest.archive
         at = self._application.clock()
-        attribution = self._attributed(live.control, found)
+        control: Control
+        attribution: Attribution
 
         def finish(connection: Connection[Row]) -> None:
-            nonlocal attribution
+            nonlocal control, attribution
             # Whoever lost access meanwhile is linked to nothing, and restores nothing.
             control = read_live(connection, account).control
             self._check_role(control)
@@ -854,14 +849,13 @@ class _Restore:
                     subscriptions=self._choices.subscriptions,
                 )
 
-        vouched: list[Value] = [
-            PersonLinked(person=person, to=to, ground="consent" if (person, to) in live.control.consents else "owner")
-            for person, to in attribution.mapped.items()
-        ]
-        if self._choices.trust_attribution and report.authenticity.verdict != "authentic":
-            vouched.append(AttributionTrusted(archive=archive, stream=fresh.stream))
-
         def record() -> tuple[Value, ...]:
+            vouched: list[Value] = [
+                PersonLinked(person=person, to=to, ground="consent" if (person, to) in control.consents else "owner")
+                for person, to in attribution.mapped.items()
+            ]
+            if self._choices.trust_attribution and report.authenticity.verdict != "authentic":
+                vouched.append(AttributionTrusted(archive=archive, stream=fresh.stream))
             defined = [CustomFieldDefined(**msgspec.structs.asdict(one)) for one in self._defining(live.control)]
             numbers = _numbers_on_record(live.stream, report)
             return (*defined, *numbers, *vouched, self._finished(fresh, report))

@@ -30,7 +30,7 @@ from snapshots.restoring.report import RestoreReport
 from snapshots.restoring.restore import ArchiveFaulty, OwnerOnly
 from tests.fixtures.accounts import OpenAccount
 from tests.fixtures.archives import KEYS, Edited, zip_of
-from tests.integration.restoring import Books, as_file
+from tests.integration.restoring import Books, as_file, is_sound
 
 pytestmark = pytest.mark.slow
 CUSTOMERS = SNAPSHOT_FILES[Kind.CUSTOMER]
@@ -41,10 +41,6 @@ BELL = {"number": "B", "name": "Bell", "unit": "C62", "net_price": "1", "vat": {
 @pytest.fixture
 def books(fresh_account: OpenAccount) -> Books:
     return Books(fresh_account())
-
-
-def is_sound(books: Books) -> bool:
-    return rebuild(books.application.database, books.access.account, check=True).differences_count == 0
 
 
 def entries(books: Books, entity: EntityId) -> list[Entry]:
