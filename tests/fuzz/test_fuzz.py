@@ -1,6 +1,6 @@
 """Hostile inputs for the readers of archives, lines and UBL in every run, by a seed that the header prints.
 
-A million where COUNTERFOIL_FUZZ is ``all``, as CI has it; else a fifth of the lines and ZIPs. ``make fuzz`` runs more.
+A million where FUZZ is ``all``, as CI has it; else a fifth of the lines and ZIPs. ``make fuzz`` runs more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.small_archive import small_archive
 
 # Lines come in several tests, so that they run beside each other.
 PIECES = {"line": 4, "container": 1, "ubl": 1, "archive": 1}
-PARTS = {"line": 5, "container": 5} if os.environ.get("COUNTERFOIL_FUZZ") != "all" else {}
+PARTS = {"line": 5, "container": 5} if os.environ.get("FUZZ") != "all" else {}
 
 
 @pytest.fixture(scope="session")
