@@ -8,11 +8,21 @@ from typing import Annotated
 
 import typer
 
+from api.cli.groups import WithDefault
 from api.cli.locks import EncryptTo, PassphraseFrom, lock_of
 from api.cli.output import Account, As, AsOf, Json, progress, show
 
+HELP = "Archives of an account: take one. Without a command: take."
+app = typer.Typer(cls=WithDefault, help=HELP, no_args_is_help=True)
 
-def backup(
+
+@app.callback(help=HELP)
+def _backup() -> None:
+    """Keep `take` a command of its own, also while it is the only one."""
+
+
+@app.command("take")
+def take(
     account: Account,
     output: Annotated[
         Path | None,
