@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.postgres import embedded_server
-from bench import backup, checks, clone, commands, memory, replay, restore
+from bench import api, backup, checks, clone, commands, memory, replay, restore
 from bench.account import Large, large_account
 from bench.server import Place
 
@@ -24,7 +24,11 @@ ON_THE_LARGE_ACCOUNT: dict[str, Callable[[Place, Large], dict[str, float]]] = {
     "clone": clone.measure,
     "checks": checks.measure,
 }
-ALONE: dict[str, Callable[[Place], dict[str, float]]] = {"commands": commands.measure, "memory": memory.measure}
+ALONE: dict[str, Callable[[Place], dict[str, float]]] = {
+    "commands": commands.measure,
+    "api": api.measure,
+    "memory": memory.measure,
+}
 MEASUREMENTS = [*ALONE, *ON_THE_LARGE_ACCOUNT]
 # What each figure should be at most (<) or at least (>).
 GOALS = {
@@ -36,6 +40,8 @@ GOALS = {
     "restore_peak_rss_mb": ("<", 200.0),
     "replay_vs_stock": (">", 10.0),
     "commands_vs_stock": (">", 2.0),
+    "api_read_vs_plain": (">", 0.5),
+    "api_issue_vs_plain": (">", 0.5),
 }
 
 
