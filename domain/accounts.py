@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, NamedTuple
@@ -19,6 +20,7 @@ from domain.entity import FieldRefused, converted
 from domain.errors import AccessError
 from domain.events import Via
 from domain.ids import AccountId, PersonId, new_id
+from domain.notices import Topic
 from domain.store.database import Database, Row, set_account
 from domain.store.statements import statements
 from domain.store.streams import AccountUnknown
@@ -218,3 +220,14 @@ def remove_member(application: Application, access: Access, actor: Actor, *, ema
     person = find_person(application.database, email)
     application.record_control(access.account, actor, c.AccessRevoked(person=person.id))
     return person
+
+
+def choose_topics(
+    application: Application, access: Access, actor: Actor, person: PersonId, topics: Iterable[Topic]
+) -> c.Member:
+    """Let a member be told of *topics*, beside what their role has them told of. The member. Raises NotPossible."""
+    chosen = tuple(topic.value for topic in dict.fromkeys(topics))
+    control = application.record_control(access.account, actor, c.NotificationsChanged(person=person, topics=chosen))
+    member = control.member(person)
+    assert member is not None, "that is what the event was judged by"
+    return member

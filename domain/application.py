@@ -24,6 +24,7 @@ from domain.errors import CounterfoilError
 from domain.events import TYPE_VERSIONS, Via, are_within, line, written_time
 from domain.ids import AccountId, EntityId, PersonId
 from domain.kinds import Kind
+from domain.notices import told_of
 from domain.numbering import Series
 from domain.parties import Value
 from domain.recent import MOST_STATE_BYTES, Recent, Seen, with_newer
@@ -298,20 +299,29 @@ def record_control(
 ) -> Control | None:
     """Judge, fold and append control events decided on *control*, read at that position; None when it moved on.
 
-    Opens no transaction: inside one, the swap of a stream and its record are one.
+    Whoever is to be told of them is told with it. Opens no transaction: inside one, the swap of a stream and its record
+    are one.
     """
     rows = []
     position, before = control
     after = before
-    for event in events:
+    notices: list[tuple[PersonId, int]] = []
+    for event_position, event in enumerate(events, position + 1):
         c.admit(after, event)
         after = c.evolve(after, event)
+        notices += [(person, event_position) for person in told_of(after, event)]
         rows.append((c.CONTROL_TYPES[type(event)], 1, written_time(at), actor.name, actor.via, _encode(event).decode()))
     members = None
     if after.members != before.members:
         members = [(member.person, member.role.value) for member in after.members]
     done = append_control(connection, account, position, control=_encode(after).decode(), events=rows, members=members)
-    return after if done is not None else None
+    if done is None:
+        return None
+    if notices:
+        people, positions = map(list, zip(*notices, strict=True))
+        told = {"account": account, "people": people, "positions": positions, "at": at}
+        connection.execute(SQL["insert_notices"], told)
+    return after
 
 
 def _left_out(period: PeriodInvoiced | c.InvoicedPeriod, number: str | None, stream: int) -> PeriodLeftOut:

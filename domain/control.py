@@ -346,9 +346,11 @@ class PeriodsInvoiced(Value, frozen=True, kw_only=True):
 
 
 class ArchiveDownloaded(Value, frozen=True, kw_only=True):
-    """An archive left the installation."""
+    """An archive left the installation, as that file and to that network address."""
 
     archive: str
+    file: Text | None = None
+    address: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
 
 
 class AttributionTrusted(Value, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from api.cli import (
     inspect,
     keys,
     member,
+    notifications,
     people,
     rebuild,
     restore,
@@ -52,6 +53,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(backup.app, name="backup")
 app.add_typer(member.app, name="member")
 app.add_typer(people.app, name="people")
+app.add_typer(notifications.app, name="notifications")
 app.add_typer(field.app, name="field")
 app.add_typer(timeline.app, name="timeline")
 app.add_typer(token.app, name="token")

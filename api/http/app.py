@@ -7,7 +7,19 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from api.http import accounts, archives, clones, entities, history, imports, keys, people, problems, streams
+from api.http import (
+    accounts,
+    archives,
+    clones,
+    entities,
+    history,
+    imports,
+    keys,
+    notifications,
+    people,
+    problems,
+    streams,
+)
 from api.http.caller import known_queries
 from api.http.gate import OPENAPI_PATH, Gate
 from api.http.schemas import PROBLEM_RESPONSE, describe
@@ -50,6 +62,7 @@ def _routes() -> APIRouter:
     routes.include_router(accounts.router)
     routes.include_router(accounts.inside)
     routes.include_router(people.router)
+    routes.include_router(notifications.router)
     for kind in Kind:
         routes.include_router(entities.router(kind), prefix="/accounts/{account}")
     routes.include_router(archives.backups)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bootstrap import keys, limits
+from api.downloads import record_download
 from api.folders import backup_path
 from api.http import files, replies
 from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_type
@@ -18,7 +19,7 @@ from api.http.caller import Inside
 from api.http.errors import MediaTypeRefused
 from api.http.locks import UnlockFields, unlock_of
 from api.http.schemas import body_of
-from domain.control import ArchiveDownloaded, check_writes
+from domain.control import check_writes
 from domain.entity import FieldRefused, converted
 from domain.kinds import Kind
 from domain.parties import Value
@@ -118,12 +119,14 @@ def list_backups(asking: Inside) -> Response:
 
 
 @backups.get("/{archive}", summary="Download a backup")
-def download(asking: Inside, archive: str) -> Response:
-    """The archive's file. That it was downloaded goes on record."""
+def download(request: Request, asking: Inside, archive: str) -> Response:
+    """The archive's file. That it was downloaded goes on record, and administrators are told."""
     found, file = files.open_backup(asking.application, asking.settings, asking.access.account, archive)
+    address = request.client.host if request.client else None
     try:
-        downloaded = ArchiveDownloaded(archive=archive)
-        asking.application.record_control(asking.access.account, asking.actor, downloaded)
+        record_download(
+            asking.application, asking.access, asking.actor, archive=archive, file=found.file, address=address
+        )
     except BaseException:
         file.close()
         raise

@@ -13,6 +13,12 @@ SELECT append_2(%(account)s::uuid, %(stream)s::integer, %(head)s::bigint, %(cont
 SELECT append_control_1(%(account)s::uuid, %(position)s::bigint, %(control)s::text, %(events)s::json,
                         %(members)s::json);
 
+-- name: insert_notices
+-- Who is told of which of the control events that were just appended; each is to be mailed at once.
+INSERT INTO notices (account_id, person_id, position, at, mail_due_at)
+SELECT %(account)s, person, position, %(at)s, %(at)s
+FROM unnest(%(people)s::uuid[], %(positions)s::bigint[]) AS told (person, position);
+
 -- name: read_states
 -- The states of further entities of a stream. Key: entities_pkey.
 SELECT kind, state FROM entities
