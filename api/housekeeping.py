@@ -15,6 +15,7 @@ import psycopg
 
 from api.bootstrap import Installation, keys
 from api.folders import all_uploads, backup_path
+from api.http.idempotency import sweep_keys
 from api.settings import Settings
 from domain.accounts import Access, service_access
 from domain.application import Actor, Application
@@ -89,6 +90,7 @@ def clean_up(installation: Installation) -> CleanupReport:
             continue
         if report.streams or report.busy:
             purged.append(report)
+    sweep_keys(database)
     files = [*sweep_partials(settings.backups), *sweep_partials(all_uploads(settings))]
     return CleanupReport(
         swept=tuple(swept), purged=tuple(purged), files=tuple(map(str, files)), failures=tuple(failures)

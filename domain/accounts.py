@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, NamedTuple
@@ -163,11 +163,18 @@ def as_it_is_now(access: Access, control: c.Control, actor: Actor) -> Access:
 
 
 def open_account(
-    application: Application, name: str, owner: Person, settings: c.SettingsFields, *, via: Via, slug: str | None = None
+    application: Application,
+    name: str,
+    owner: Person,
+    settings: c.SettingsFields,
+    *,
+    via: Via,
+    slug: str | None = None,
+    beside: Callable[[Connection[Row], Access], None] | None = None,
 ) -> Access:
     """Open an account that *owner* owns. Its slug is made from *name*, with a number when that is taken.
 
-    Raises FieldRefused.
+    What *beside* changes by the connection it is given is in the same transaction. Raises FieldRefused.
     """
     at = application.clock()
     account = AccountId(new_id(at))
@@ -182,8 +189,11 @@ def open_account(
         connection.execute(SQL["insert_recorded_segment"], parameters)
         first = c.open_account(opened, account, at)
         control = record_control(connection, account, actor, (0, first), (opened, granted), at=at)
-    assert control is not None, "nobody else knows the account yet"
-    return Access(account, slug, c.Role.OWNER, control)
+        assert control is not None, "nobody else knows the account yet"
+        access = Access(account, slug, c.Role.OWNER, control)
+        if beside is not None:
+            beside(connection, access)
+    return access
 
 
 def slug_of(name: str) -> str:
@@ -204,13 +214,24 @@ def _insert_with_slug(connection: Connection[Row], account: AccountId, slug: str
 
 
 def add_member(
-    application: Application, access: Access, actor: Actor, *, email: str, name: str | None, role: c.Role
+    application: Application,
+    access: Access,
+    actor: Actor,
+    *,
+    email: str,
+    name: str | None,
+    role: c.Role,
+    beside: Callable[[Connection[Row], Person], None] | None = None,
 ) -> Person:
-    """Give the person of that e-mail address access. Raises RoleLacking, NotPossible, FieldRefused."""
+    """Give the person of that e-mail address access. Raises RoleLacking, NotPossible, FieldRefused.
+
+    What *beside* changes by the connection it is given is in the same transaction.
+    """
     require_administrator(access, "adding a member")
     person = ensure_person(application.database, email, name, at=application.clock())
     granted = c.AccessGranted(person=person.id, name=person.name, email=person.email, role=role)
-    application.record_control(access.account, actor, granted)
+    kept = None if beside is None else lambda connection, _: beside(connection, person)
+    application.record_control(access.account, actor, granted, beside=kept)
     return person
 
 

@@ -98,6 +98,7 @@ class _Decision(NamedTuple):
     command: Callable[[Work], Any]
     named: list[EntityId]
     expected: Expected | None
+    beside: Callable[[Connection[Row], Outcome], None] | None = None
 
 
 def utc_now() -> datetime:
@@ -140,10 +141,14 @@ class Application:
         *,
         reads: Iterable[EntityId] = (),
         expected: Expected | None = None,
+        beside: Callable[[Connection[Row], Outcome], None] | None = None,
     ) -> Outcome:
-        """Like ``run``, but says where in which stream it was recorded as well."""
+        """Like ``run``, but says where in which stream it was recorded as well.
+
+        What *beside* changes by the connection it is given is in the same transaction; what it raises undoes all of it.
+        """
         named = [*reads, *([expected.entity] if expected else [])]
-        decision = _Decision(account, actor, command, named, expected)
+        decision = _Decision(account, actor, command, named, expected, beside)
         return _tried(lambda: self._outcome(decision))
 
     def _outcome(self, decision: _Decision) -> Outcome:
@@ -192,7 +197,12 @@ class Application:
             seen = Seen(head, seen.states | states, seen.series, large, alone=True)
         else:
             seen = Seen(head, states, {}, large, alone=False)
-        return self._decide(connection, decision, known[1], seen, lock=lock)
+        done = self._decide(connection, decision, known[1], seen, lock=lock)
+        if done is not None and done.position == head.position and decision.beside is not None:
+            with connection.transaction():  # nothing was to be recorded, but what goes with it is
+                set_account(connection, account)
+                decision.beside(connection, done)
+        return done
 
     def _decide(
         self, connection: Connection[Row], decision: _Decision, control: Control, seen: Seen, *, lock: bool
@@ -213,13 +223,17 @@ class Application:
         _keep_attachments(connection, account, work.attachments, locked=lock)
         batch, leaves = _batch(work, head, decision.actor, at)
         frontier = append_leaves(head.frontier, leaves)
-        position = append(connection, account, head, frontier, batch)
+        done = Outcome(result, head.stream, head.position + len(batch.events))
+        with nullcontext() if decision.beside is None else connection.transaction():
+            position = append(connection, account, head, frontier, batch)
+            if position is not None and decision.beside is not None:
+                decision.beside(connection, done)
         if position is None or lock:
             self._recent.forget(account)  # behind the lock it is not committed yet
         else:
             left = Head(head.stream, position, frontier, at, head.control_position)
             self._recent.keep(account, _left(seen, left, work, batch))
-        return None if position is None else Outcome(result, head.stream, position)
+        return None if position is None else done
 
     def control(self, account: AccountId) -> Control:
         """The account as its control stream tells it. Raises AccountUnknown."""
@@ -235,11 +249,12 @@ class Application:
         account: AccountId,
         actor: Actor,
         *events: Value,
-        beside: Callable[[Connection[Row]], None] = lambda _: None,
+        beside: Callable[[Connection[Row], Control], None] | None = None,
     ) -> Control:
         """Record *events* on the account's control stream, judged by its rules. The account after them.
 
-        What *beside* changes by the connection it is given is in the same transaction. Raises StoreError leaves.
+        What *beside* changes by the connection it is given is in the same transaction; it is told the account after it.
+        Raises StoreError leaves.
         """
 
         def attempt() -> Control:
@@ -248,7 +263,8 @@ class Application:
                     control = self._control(connection, account)
                     recorded = record_control(connection, account, actor, control, events, at=self.clock())
                     if recorded is not None:
-                        beside(connection)
+                        if beside is not None:
+                            beside(connection, recorded)
                         return recorded
 
         return _tried(attempt)

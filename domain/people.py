@@ -148,7 +148,7 @@ def _record(  # noqa: PLR0917 - two callers, just above
     to, ground = (event.to, event.ground) if isinstance(event, c.PersonLinked) else (None, None)
     segments = 0
 
-    def link(connection: Connection[Row]) -> None:
+    def link(connection: Connection[Row], _after: c.Control) -> None:
         nonlocal segments
         if statement is not None:
             parameters = {"account": access.account, "person": event.person, **values}

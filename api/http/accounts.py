@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Path
+from psycopg import Connection
 from starlette.responses import Response
 
 from api.http import replies
@@ -15,11 +16,12 @@ from api.http.caller import Asking, Caller, Inside
 from api.http.errors import FileUnknown
 from api.http.schemas import body_of
 from domain import control as c
-from domain.accounts import Access, accounts_of, add_member, open_account, remove_member
+from domain.accounts import Access, Person, accounts_of, add_member, open_account, remove_member
 from domain.custom_fields import CustomField, FieldKind
 from domain.entity import FieldRefused, converted
 from domain.ids import AccountId
 from domain.parties import Name, Text, Value
+from domain.store.database import Row
 
 people = APIRouter(prefix="/people", tags=["people"])
 router = APIRouter(prefix="/accounts", tags=["accounts"])
@@ -105,9 +107,15 @@ def list_accounts(asking: Asking) -> Response:
 def open_one(asking: Asking, fields: Fields) -> Response:
     """Open an account that the person owns."""
     wanted = converted(fields, OpenFields)
-    access = open_account(asking.application, wanted.name, asking.person, wanted.settings, via="api")
-    location = {"Location": f"/v1/accounts/{access.account}"}
-    return replies.json(_shown(access, access.control), status=201, headers=location)
+
+    def opened(access: Access) -> Response:
+        location = {"Location": f"/v1/accounts/{access.account}"}
+        return replies.json(_shown(access, access.control), status=201, headers=location)
+
+    def keep(connection: Connection[Row], access: Access) -> None:
+        asking.keep(connection, opened(access))
+
+    return opened(open_account(asking.application, wanted.name, asking.person, wanted.settings, via="api", beside=keep))
 
 
 @inside.get("", summary="Show an account")
@@ -125,16 +133,24 @@ def change(asking: Inside, fields: Fields) -> Response:
         events.append(c.Renamed(name=wanted.name))
     if wanted.settings is not msgspec.UNSET:
         events.append(_settings_change(wanted.settings))
-    control = asking.administrate("changing the account", *events) if events else asking.access.control
-    return replies.json(_shown(asking.access, control))
+
+    def changed(control: c.Control) -> Response:
+        return replies.json(_shown(asking.access, control))
+
+    if not events:
+        return changed(asking.access.control)
+    return asking.administrate("changing the account", *events, answer=changed)
 
 
 @inside.post("/close", summary="Close an account: it takes no more changes", openapi_extra=body_of(CloseFields))
 def close(asking: Inside, fields: OptionalFields) -> Response:
     """Let the account take no more changes."""
     wanted = converted(fields, CloseFields)
-    control = asking.administrate("closing the account", c.Closed(reason=wanted.reason))
-    return replies.json(_shown(asking.access, control))
+
+    def closed(control: c.Control) -> Response:
+        return replies.json(_shown(asking.access, control))
+
+    return asking.administrate("closing the account", c.Closed(reason=wanted.reason), answer=closed)
 
 
 @inside.get("/members", tags=["members"], summary="List who has access")
@@ -147,11 +163,25 @@ def list_members(asking: Inside) -> Response:
 def add(asking: Inside, fields: Fields) -> Response:
     """Give a person access, known or new."""
     wanted = converted(fields, MemberFields)
-    person = add_member(
-        asking.application, asking.access, asking.actor, email=wanted.email, name=wanted.name, role=wanted.role
+
+    def added(person: Person) -> Response:
+        member = c.Member(person=person.id, name=person.name, email=person.email, role=wanted.role)
+        return replies.json(member, status=201, headers={"Location": f"/v1/accounts/{asking.access.account}/members"})
+
+    def keep(connection: Connection[Row], person: Person) -> None:
+        asking.keep(connection, added(person))
+
+    return added(
+        add_member(
+            asking.application,
+            asking.access,
+            asking.actor,
+            email=wanted.email,
+            name=wanted.name,
+            role=wanted.role,
+            beside=keep,
+        )
     )
-    member = c.Member(person=person.id, name=person.name, email=person.email, role=wanted.role)
-    return replies.json(member, status=201, headers={"Location": f"/v1/accounts/{asking.access.account}/members"})
 
 
 @inside.patch(
@@ -161,8 +191,10 @@ def change_role(asking: Inside, person: str, fields: Fields) -> Response:
     """Give a member another role."""
     member = _member(asking, person)
     wanted = converted(fields, RoleFields)
-    control = asking.administrate("changing a role", c.AccessChanged(person=member.person, role=wanted.role))
-    return replies.json(control.member(member.person))
+    changed = c.AccessChanged(person=member.person, role=wanted.role)
+    return asking.administrate(
+        "changing a role", changed, answer=lambda control: replies.json(control.member(member.person))
+    )
 
 
 @inside.delete("/members/{person}", tags=["members"], status_code=204, summary="Take access away")
@@ -189,9 +221,9 @@ def list_fields(asking: Inside) -> Response:
 def define_field(asking: Inside, fields: Fields) -> Response:
     """Define a custom field of a kind, or of documents' lines."""
     defined = converted(fields, c.CustomFieldDefined)
-    asking.administrate("defining a custom field", defined)
     location = f"/v1/accounts/{asking.access.account}/custom-fields/{defined.kind}/{defined.key}"
-    return replies.json(defined, status=201, headers={"Location": location})
+    answer = replies.json(defined, status=201, headers={"Location": location})
+    return asking.administrate("defining a custom field", defined, answer=lambda _: answer)
 
 
 @inside.put(
@@ -205,16 +237,15 @@ def change_field(asking: Inside, kind: FieldKind, key: str, fields: Fields) -> R
     _check_field(asking, kind, key)
     wanted = converted(fields, FieldChange)
     changed = c.CustomFieldChanged(kind=kind, key=key, label=wanted.label, type=wanted.type, choices=wanted.choices)
-    asking.administrate("changing a custom field", changed)
-    return replies.json(changed)
+    return asking.administrate("changing a custom field", changed, answer=lambda _: replies.json(changed))
 
 
 @inside.delete("/custom-fields/{kind}/{key}", tags=["custom fields"], status_code=204, summary="Remove a custom field")
 def remove_field(asking: Inside, kind: FieldKind, key: str) -> Response:
     """Show a custom field no longer; values that entities have stay."""
     _check_field(asking, kind, key)
-    asking.administrate("removing a custom field", c.CustomFieldRemoved(kind=kind, key=key))
-    return replies.nothing()
+    removed = c.CustomFieldRemoved(kind=kind, key=key)
+    return asking.administrate("removing a custom field", removed, answer=lambda _: replies.nothing())
 
 
 @inside.get("/modules", tags=["modules"], summary="List the modules in use")
@@ -230,7 +261,8 @@ _Module = Annotated[str, Path(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 def enable(asking: Inside, module: _Module) -> Response:
     """Use a module; again changes nothing."""
     if module not in asking.access.control.modules:
-        asking.administrate("enabling a module", c.ModuleEnabled(module=module))
+        enabled = c.ModuleEnabled(module=module)
+        return asking.administrate("enabling a module", enabled, answer=lambda _: replies.nothing())
     return replies.nothing()
 
 
@@ -238,7 +270,8 @@ def enable(asking: Inside, module: _Module) -> Response:
 def disable(asking: Inside, module: _Module) -> Response:
     """Use a module no longer; again changes nothing."""
     if module in asking.access.control.modules:
-        asking.administrate("disabling a module", c.ModuleDisabled(module=module))
+        disabled = c.ModuleDisabled(module=module)
+        return asking.administrate("disabling a module", disabled, answer=lambda _: replies.nothing())
     return replies.nothing()
 
 

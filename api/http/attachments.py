@@ -13,12 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http import outcomes, reads, replies
-from api.http.bodies import check_not_encoded, chunks, media_type
+from api.http.bodies import check_not_encoded, chunks, media_type, note
 from api.http.caller import Inside
 from api.http.errors import FileUnknown, MediaTypeRefused
 from api.http.outcomes import Result, known_id, run
 from api.http.tags import IfMatch, etag
 from domain import commands
+from domain.application import Outcome
 from domain.documents.document import Document
 from domain.documents.fields import Attachment
 from domain.entity import converted
@@ -33,7 +34,9 @@ async def attached_bytes(request: Request) -> bytes:
     check_not_encoded(request)
     if not media_type(request):
         raise MediaTypeRefused("", "the file's media type")
-    return b"".join([chunk async for chunk in chunks(request, commands.MAX_ATTACHMENT_BYTES)])
+    content = b"".join([chunk async for chunk in chunks(request, commands.MAX_ATTACHMENT_BYTES)])
+    note(request, content)
+    return content
 
 
 def add_routes(routes: APIRouter, kind: Kind) -> None:
@@ -74,11 +77,13 @@ def _attach(kind: Kind) -> Callable[..., Response]:
             commands.attach(work, kind, id_, attachment, content)
             return Result(kind, work.get(kind, id_))
 
-        outcome = run(asking, kind, id_, seen, command)
-        made: Document = outcome.result.state
-        location = f"{outcomes.address(asking, kind)}/{id_}/attachments/{quote(made.attachments[-1].id, safe='')}"
-        headers = {"Location": location, "ETag": etag(outcome.stream, made.version)}
-        return replies.json(made.attachments[-1], status=201, headers=headers)
+        def attached(outcome: Outcome) -> Response:
+            made: Document = outcome.result.state
+            location = f"{outcomes.address(asking, kind)}/{id_}/attachments/{quote(made.attachments[-1].id, safe='')}"
+            headers = {"Location": location, "ETag": etag(outcome.stream, made.version)}
+            return replies.json(made.attachments[-1], status=201, headers=headers)
+
+        return run(asking, kind, id_, seen, command, attached)
 
     return attach
 
@@ -108,7 +113,7 @@ def _detach(kind: Kind) -> Callable[..., Response]:
             commands.detach(work, kind, id_, attachment)
             return Result(kind, work.get(kind, id_))
 
-        return outcomes.changed(run(asking, kind, id_, seen, command))
+        return run(asking, kind, id_, seen, command, outcomes.changed)
 
     return detach
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
@@ -36,6 +37,7 @@ async def chunks(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
 async def raw_body(request: Request) -> bytes:
     """A JSON body's bytes; none for no body. Raises BodyTooLarge or MediaTypeRefused."""
     raw = b"".join([chunk async for chunk in chunks(request, BODY_LIMIT_BYTES)])
+    note(request, raw)
     if not raw:
         return b""
     check_not_encoded(request)
@@ -43,6 +45,11 @@ async def raw_body(request: Request) -> bytes:
     if found not in _JSON_TYPES:
         raise MediaTypeRefused(found, _JSON_TYPES[0])
     return raw
+
+
+def note(request: Request, raw: bytes) -> None:
+    """Remember what was sent, so that a request that is sent again is known by it."""
+    request.state.body_sha256 = hashlib.sha256(raw).digest()
 
 
 def check_not_encoded(request: Request) -> None:

@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
 from fastapi import Depends, params
+from psycopg import Connection
 from starlette.requests import Request
+from starlette.responses import Response
 
 from api.http.errors import RequestInvalid
+from api.http.idempotency import Once, once
 from api.settings import Settings
 from domain.accounts import Access, Person, find_access, require_administrator
-from domain.application import Actor, Application
+from domain.application import Actor, Application, Expected, Outcome
 from domain.control import Control
+from domain.ids import EntityId
 from domain.parties import Value
+from domain.store.database import Row
 from domain.store.streams import AccountUnknown
+from domain.work import Work
 
 
 @dataclass(frozen=True)
 class Who:
-    """A known person, and what their requests are answered with."""
+    """A known person, what their requests are answered with, and the key of this one if it has one."""
 
     application: Application
     settings: Settings
     person: Person
+    once: Once | None
 
     @property
     def actor(self) -> Actor:
         """The person as events name them."""
         return Actor.person(self.person.id, "api")
+
+    def keep(
+        self, connection: Connection[Row], answer: Response, *, stream: int | None = None, secret: bool = False
+    ) -> None:
+        """Remember *answer* for the case that the request is sent again, if it has a key: in the transaction that does
+        what was asked. *stream* is the one that the answer speaks of; a *secret* one is not kept.
+        """
+        if self.once is not None:
+            self.once.keep(connection, answer, stream=stream, secret=secret)
 
 
 @dataclass(frozen=True)
@@ -39,26 +55,55 @@ class Caller(Who):
 
     access: Access
 
-    def administrate(self, what: str, *events: Value) -> Control:
-        """Record *events* on the account's own history; *what* the person wants to do, should their role lack it.
+    def run(
+        self,
+        command: Callable[[Work], Any],
+        answer: Callable[[Outcome], Response],
+        *,
+        reads: Iterable[EntityId] = (),
+        expected: Expected | None = None,
+    ) -> Response:
+        """Run a command and *answer* its outcome; an answer to a request with a key is kept beside the events."""
+
+        def keep(connection: Connection[Row], outcome: Outcome) -> None:
+            self.keep(connection, answer(outcome), stream=outcome.stream)
+
+        beside = None if self.once is None else keep
+        account, actor = self.access.account, self.actor
+        return answer(self.application.outcome(account, actor, command, reads=reads, expected=expected, beside=beside))
+
+    def administrate(self, what: str, *events: Value, answer: Callable[[Control], Response]) -> Response:
+        """Record *events* on the account's own history and *answer* with the account after them; *what* the person
+        wants to do, should their role lack it.
 
         Raises RoleLacking, AccountClosed, and what the rules of that history say.
         """
         require_administrator(self.access, what)
-        return self.application.record_control(self.access.account, self.actor, *events)
+
+        def keep(connection: Connection[Row], control: Control) -> None:
+            self.keep(connection, answer(control))
+
+        return answer(self.application.record_control(self.access.account, self.actor, *events, beside=keep))
 
 
 def who(request: Request) -> Who:
     """Whoever makes the request, as the gate found out."""
-    return Who(request.app.state.application, request.app.state.settings, request.state.person)
+    application: Application = request.app.state.application
+    person: Person = request.state.person
+    asked_once = once(request, application.database, person.id)
+    if "account" not in request.path_params:
+        request.state.once = asked_once
+    return Who(application, request.app.state.settings, person, asked_once)
 
 
-def caller(asking: Annotated[Who, Depends(who)], account: str) -> Caller:
+def caller(request: Request, asking: Annotated[Who, Depends(who)], account: str) -> Caller:
     """Whoever makes the request, in the account of that id or slug. Raises AccountUnknown, whichever it lacks."""
     if "\0" in account:
         raise AccountUnknown(account)
     access = find_access(asking.application.database, asking.person.id, account)
-    return Caller(asking.application, asking.settings, asking.person, access)
+    asked_once = None if asking.once is None else replace(asking.once, account=access.account)
+    request.state.once = asked_once
+    return Caller(asking.application, asking.settings, asking.person, asked_once, access)
 
 
 def known_queries(request: Request) -> None:

@@ -22,6 +22,7 @@ from api.http.outcomes import Result, known_id, run
 from api.http.schemas import COLLECTIONS, SCHEMAS, body_of
 from api.http.tags import IfMatch, from_cursor, to_cursor
 from domain import commands
+from domain.application import Outcome
 from domain.ids import is_canonical
 from domain.kinds import Kind
 from domain.rules import RULES
@@ -127,8 +128,7 @@ def _create(kind: Kind) -> Callable[..., Response]:
         def command(work: Work) -> Result:
             return Result(kind, work.get(kind, commands.create(work, kind, fields)))
 
-        outcome = asking.application.outcome(asking.access.account, asking.actor, command)
-        return outcomes.made(asking, outcome)
+        return asking.run(command, lambda outcome: outcomes.made(asking, outcome))
 
     return create
 
@@ -154,7 +154,7 @@ def _change(kind: Kind) -> Callable[..., Response]:
                 commands.change(work, kind, id_, fields)
             return Result(kind, work.get(kind, id_))
 
-        return outcomes.changed(run(asking, kind, id_, seen, command))
+        return run(asking, kind, id_, seen, command, outcomes.changed)
 
     return change
 
@@ -162,8 +162,8 @@ def _change(kind: Kind) -> Callable[..., Response]:
 def _delete(kind: Kind) -> Callable[..., Response]:
     def delete(asking: Inside, entity: str, seen: IfMatch) -> Response:
         id_ = known_id(kind, entity)
-        run(asking, kind, id_, seen, lambda work: commands.delete(work, kind, id_))
-        return replies.nothing()
+        command: Callable[[Work], None] = lambda work: commands.delete(work, kind, id_)  # noqa: E731
+        return run(asking, kind, id_, seen, command, lambda _: replies.nothing())
 
     return delete
 
@@ -176,8 +176,10 @@ def _act(kind: Kind, action: actions.Action) -> Callable[..., Response]:
             made = action.run(work, kind, id_, fields)
             return Result(made.kind, work.get(made.kind, made.id)) if made else Result(kind, work.get(kind, id_))
 
-        outcome = run(asking, kind, id_, seen, command)
-        return outcomes.made(asking, outcome) if action.makes else outcomes.changed(outcome)
+        def answer(outcome: Outcome) -> Response:
+            return outcomes.made(asking, outcome) if action.makes else outcomes.changed(outcome)
+
+        return run(asking, kind, id_, seen, command, answer)
 
     return act
 
@@ -192,6 +194,6 @@ def _reverse(kind: Kind) -> Callable[..., Response]:
             actions.reverse_payment(work, kind, id_, payment, fields)
             return Result(kind, work.get(kind, id_))
 
-        return outcomes.changed(run(asking, kind, id_, seen, command))
+        return run(asking, kind, id_, seen, command, outcomes.changed)
 
     return reverse

@@ -12,6 +12,7 @@
     ├── BodyTooLarge                          more bytes than the limit (413)
     ├── NoRoom                                what is sent cannot be kept (507)
     ├── MediaTypeRefused                      a body of another type than is taken (415)
+    ├── IdempotencyKeyRefused, …Busy, …Reused, …OfReplacedStream, AnswerToldOnce    about Idempotency-Key (400 to 422)
     └── FigureOutOfRange                      amounts or dates that nothing can be computed with (422)
 """
 
@@ -82,6 +83,65 @@ class IfMatchRefused(HttpRefusal):
 
     def __str__(self) -> str:
         return f'If-Match: found {self.found!r}; expected one entity tag as ETag gave it, such as "1.4", or *'
+
+
+@dataclass(eq=False)
+class IdempotencyKeyRefused(HttpRefusal):
+    """The Idempotency-Key header is not one key."""
+
+    code: ClassVar[str] = "http.idempotency-key-refused"
+    found: str
+
+    def __str__(self) -> str:
+        return f"Idempotency-Key: found {self.found!r}; expected one key of 1 to 255 ASCII characters, such as a UUID"
+
+
+class IdempotencyKeyBusy(HttpRefusal):
+    """The same key was kept a moment ago by a request that ran beside this one."""
+
+    code: ClassVar[str] = "http.idempotency-key-busy"
+
+    def __str__(self) -> str:
+        return "Idempotency-Key: another request with this key ran at the same moment; send it again for its answer"
+
+
+class IdempotencyKeyReused(HttpRefusal):
+    """The key was given with another request before."""
+
+    code: ClassVar[str] = "http.idempotency-key-reused"
+
+    def __str__(self) -> str:
+        return (
+            "Idempotency-Key: found one that was given within 24 hours with another method, address or body; "
+            "expected a key of its own for each request"
+        )
+
+
+@dataclass(eq=False)
+class IdempotencyKeyOfReplacedStream(HttpRefusal):
+    """The request was done in data that a restore has replaced since."""
+
+    code: ClassVar[str] = "http.idempotency-key-of-replaced-stream"
+    key_stream: int
+    live_stream: int
+
+    def __str__(self) -> str:
+        return (
+            f"Idempotency-Key: the request was done in stream {self.key_stream}, which was replaced; "
+            f"stream {self.live_stream} is live: see whether it is still to be done there, and then use another key"
+        )
+
+
+class AnswerToldOnce(HttpRefusal):
+    """The request was done, and its answer held a secret that is told once."""
+
+    code: ClassVar[str] = "http.answer-told-once"
+
+    def __str__(self) -> str:
+        return (
+            "Idempotency-Key: the request was done, and the secret in its answer is told once and not kept; "
+            "take back what it made, and make another with another key"
+        )
 
 
 @dataclass(eq=False)

@@ -34,12 +34,19 @@ def known_id(kind: Kind, entity: str) -> EntityId:
     return EntityId(entity)
 
 
-def run(asking: Caller, kind: Kind, entity: EntityId, seen: Seen | None, command: Callable[[Work], Any]) -> Outcome:
-    """Run a command that is about one entity, held against the version that the caller saw."""
+def run(
+    asking: Caller,
+    kind: Kind,
+    entity: EntityId,
+    seen: Seen | None,
+    command: Callable[[Work], Any],
+    answer: Callable[[Outcome], Response],
+) -> Response:
+    """Run a command about one entity, held against the version that the caller saw, and *answer* its outcome."""
     if seen is not None:
         reads.snapshot(asking.application, asking.access.account, kind, entity)  # unknown is unknown, not stale
     expected = seen.of(entity) if seen else None
-    return asking.application.outcome(asking.access.account, asking.actor, command, reads=[entity], expected=expected)
+    return asking.run(command, answer, reads=[entity], expected=expected)
 
 
 def changed(outcome: Outcome) -> Response:

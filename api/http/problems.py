@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 
 from api.http import errors as h
+from api.http.idempotency import Once
 from api.ubl.errors import ImportRefused, TooLarge, UblError
 from domain.accounts import PersonUnknown
 from domain.control import AccountClosed, RoleLacking
@@ -86,6 +87,10 @@ STATUS: dict[type[CounterfoilError], int] = {
     h.BodyTooLarge: 413,
     h.MediaTypeRefused: 415,
     h.FigureOutOfRange: 422,
+    h.IdempotencyKeyBusy: 409,
+    h.IdempotencyKeyReused: 422,
+    h.IdempotencyKeyOfReplacedStream: 410,
+    h.AnswerToldOnce: 409,
 }
 _HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="counterfoil"'}, 503: {"Retry-After": "5"}}
 _OURS = {
@@ -122,7 +127,11 @@ def install(app: FastAPI) -> None:
 
     def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, CounterfoilError), "that is what it is registered for"
-        return answer(request, error)
+        try:
+            again = _before(request, error)
+        except (CounterfoilError, psycopg.OperationalError) as wrong:
+            return answer(request, wrong)
+        return again or answer(request, error)
 
     def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError), "that is what it is registered for"
@@ -137,6 +146,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(CounterfoilError, refused)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, foreign)
+
+
+def _before(request: Request, error: CounterfoilError) -> Response | None:
+    """What the request was answered with when it was sent for the first time, if that is why it is refused now."""
+    once: Once | None = getattr(request.state, "once", None)
+    return once.kept() if once is not None and status_of(error) < 500 else None
 
 
 def _of_http(request: Request, error: HTTPException) -> h.HttpRefusal:

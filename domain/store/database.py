@@ -133,7 +133,7 @@ class Database:
             if account is not None:
                 set_account(connection, account)
             if person is not None:
-                connection.execute(sql.SQL("SET LOCAL counterfoil.person = {}").format(sql.Literal(str(person))))
+                set_person(connection, person)
             yield connection
 
     @contextmanager
@@ -161,6 +161,11 @@ class Database:
 def set_account(connection: Connection[Row], account: AccountId) -> None:
     """From here to the transaction's end the connection sees the rows of *account*."""
     connection.execute(sql.SQL("SET LOCAL counterfoil.account = {}").format(sql.Literal(str(account))))
+
+
+def set_person(connection: Connection[Row], person: PersonId) -> None:
+    """From here to the transaction's end the connection sees what is *person*'s own."""
+    connection.execute(sql.SQL("SET LOCAL counterfoil.person = {}").format(sql.Literal(str(person))))
 
 
 def _as_app(connection: Connection[Row]) -> None:

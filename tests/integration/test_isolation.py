@@ -11,7 +11,7 @@ from domain.store.database import APP, BUILDER, PURGER, Database
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import TENANT_TABLES, Books
 
-ALL = (*TENANT_TABLES, "control_events", "members", "notices", "accounts")
+ALL = (*TENANT_TABLES, "control_events", "members", "notices", "accounts", "idempotency_keys")
 
 
 @pytest.fixture
