@@ -20,6 +20,7 @@ from domain.application import Application
 
 OPENAPI_PATH = "/openapi.json"
 OPEN_PATHS = frozenset({OPENAPI_PATH})  # what anybody may read: it says nothing of any account
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]{1,200})", re.IGNORECASE)
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -42,7 +43,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        request.state.request_id = secrets.token_hex(16)
+        request.state.request_id = _request_id(request.headers)
         answering = _Answering(send, request.state.request_id)
         try:
             if scope["path"] not in OPEN_PATHS:
@@ -65,6 +66,12 @@ class Gate:
         if person is None:
             raise TokenRefused
         return person
+
+
+def _request_id(headers: Headers) -> str:
+    """The id that the client gave its request, where it is plain enough for every log and header; or a fresh one."""
+    given = headers.getlist("x-request-id")
+    return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else secrets.token_hex(16)
 
 
 class _Answering:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import socket
 from typing import Any
 from urllib.parse import urlsplit
@@ -329,3 +330,25 @@ def test_a_database_that_is_away_is_said_to_be(served: Served) -> None:
 
     assert problem(answer)[0] == 503
     assert "127.0.0.1" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["customers", "nowhere"])
+def test_a_request_keeps_the_id_that_its_client_gave_it(books: AccountOverHttp, path: str) -> None:
+    answer = books.get(path, headers={"X-Request-Id": "web-1.2_3"})
+
+    assert answer.headers["x-request-id"] == "web-1.2_3"
+    assert answer.is_success or answer.json()["request_id"] == "web-1.2_3"
+
+
+@pytest.mark.parametrize("given", ["", "x" * 65, "a b", 'a"b', "a/b", "<script>", "\x7f"])
+def test_an_id_that_could_trouble_a_log_is_replaced(books: AccountOverHttp, given: str) -> None:
+    answer = books.get("nowhere", headers={"X-Request-Id": given})
+
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+    assert problem(answer)[0] == 404
+
+
+def test_two_ids_are_none(books: AccountOverHttp) -> None:
+    answer = books.get("nowhere", headers=[("X-Request-Id", "a"), ("X-Request-Id", "b")])
+
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
