@@ -16,6 +16,7 @@ import psycopg
 from api.bootstrap import Installation, keys
 from api.folders import all_uploads, backup_path
 from api.http.idempotency import sweep_keys
+from api.mail import MailReport, send_due
 from api.settings import Settings
 from domain.accounts import Access, service_access
 from domain.application import Actor, Application
@@ -50,11 +51,12 @@ class Failure(Value, frozen=True, kw_only=True):
 
 
 class CleanupReport(Value, frozen=True, kw_only=True):
-    """What was cleaned away; ``files`` are those that were never whole."""
+    """What was cleaned away; ``files`` are those that were never whole, ``mail`` is what people were told by mail."""
 
     swept: tuple[Swept, ...] = ()
     purged: tuple[PurgeReport, ...] = ()
     files: tuple[str, ...] = ()
+    mail: MailReport = MailReport()
     failures: tuple[Failure, ...] = ()
 
 
@@ -74,7 +76,10 @@ def archiver(application: Application, settings: Settings, actor: Actor) -> Arch
 
 
 def clean_up(installation: Installation) -> CleanupReport:
-    """Remove what crashes left, of all accounts, and purge the streams whose time is up. What fails is reported."""
+    """Remove what crashes left, of all accounts, purge the streams whose time is up, and mail what is due.
+
+    What fails is reported.
+    """
     settings, database, application = installation
     swept, purged, failures = [], [], []
     archive = archiver(application, settings, _ACTOR)
@@ -93,7 +98,11 @@ def clean_up(installation: Installation) -> CleanupReport:
     sweep_keys(database)
     files = [*sweep_partials(settings.backups), *sweep_partials(all_uploads(settings))]
     return CleanupReport(
-        swept=tuple(swept), purged=tuple(purged), files=tuple(map(str, files)), failures=tuple(failures)
+        swept=tuple(swept),
+        purged=tuple(purged),
+        files=tuple(map(str, files)),
+        mail=send_due(installation),
+        failures=tuple(failures),
     )
 
 

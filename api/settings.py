@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
+from urllib.parse import urlsplit
 
 import psycopg
 from msgspec import Struct
@@ -54,6 +55,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     string_limit_bytes: int = 64 * KIB  # of a text on a line, as written
     digits_limit: int = 32  # of a number on a line
     work_factor_limit: int = 18  # of an archive encrypted with a passphrase
+    smtp_host: str | None = None  # None mails nothing
+    smtp_port: int = 587
+    smtp_tls: str = "starttls"  # or "tls" from the first byte on, or "off"
+    smtp_user: str | None = None
+    smtp_password: str | None = None
+    smtp_from: str | None = None  # whom mails are from
+    smtp_ca_file: Path | None = None  # None trusts whom the machine trusts
+    public_url: str | None = None  # where people reach the service: what links begin with
     sources: dict[str, str] = {}
 
 
@@ -119,6 +128,8 @@ def load_settings(environ: Mapping[str, str], *, is_root: bool | None = None) ->
             if name != "home":
                 values[_KINDS[name].field] = _read(name, found)
                 sources[name] = found.source
+    if values.get("smtp_host") and not values.get("smtp_from"):
+        raise SettingInvalid("smtp_from", "nothing", "an e-mail address, since smtp_host is set")
     return Settings(**values, sources=sources)
 
 
@@ -214,6 +225,8 @@ def _shown(name: str, value: Any) -> str:
         return masked(value) if value else "embedded"
     if name == "signing_key":
         return str(value) if value else "in the data folder"
+    if name == "smtp_password":
+        return "****" if value else ""
     return "" if value is None else str(value)
 
 
@@ -240,6 +253,29 @@ def _database_url(value: Any) -> str:
         conninfo_to_dict(text)
     except psycopg.ProgrammingError as error:
         raise ValueError(text) from error
+    return text
+
+
+def _tls(value: Any) -> str:
+    if value not in _TLS:
+        raise ValueError(value)
+    return str(value)
+
+
+def _mailbox(value: Any) -> str:
+    text = _email(value)
+    if not text.isascii():
+        raise ValueError(value)
+    return text
+
+
+def _url(value: Any) -> str:
+    text = _text(value).rstrip("/")
+    parts = urlsplit(text)
+    if not re.fullmatch(r"[!-~]+", text) or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(value)
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError(value)
     return text
 
 
@@ -287,6 +323,7 @@ def _size(value: Any) -> int:
 
 _SIZE = "a size of at least one byte, such as 1048576 or 1 MiB"
 _COUNT = "a whole number from 1 on"
+_TLS = ("starttls", "tls", "off")
 
 _KINDS = {
     "home": _Kind("home", "a folder", _path),
@@ -316,4 +353,12 @@ _KINDS = {
     "most_retired_streams": _Kind("most_retired_streams", _COUNT, _at_least_one),
     "most_retired_bytes": _Kind("most_retired_bytes", _SIZE, _size),
     "work_factor_limit": _Kind("work_factor_limit", "a work factor from 1 to 20", _work_factor),
+    "smtp_host": _Kind("smtp_host", "a host name or address", _text),
+    "smtp_port": _Kind("smtp_port", "a port number from 1 to 65535", _port),
+    "smtp_tls": _Kind("smtp_tls", f"one of {', '.join(_TLS)}", _tls),
+    "smtp_user": _Kind("smtp_user", "a name", _text),
+    "smtp_password": _Kind("smtp_password", "a password", _text, is_secret=True),
+    "smtp_from": _Kind("smtp_from", "an e-mail address in ASCII", _mailbox),
+    "smtp_ca_file": _Kind("smtp_ca_file", "a file", _path),
+    "public_url": _Kind("public_url", "an address such as https://counterfoil.example.com", _url),
 }

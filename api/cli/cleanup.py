@@ -8,7 +8,9 @@ from api.cli.output import Json, show
 
 
 def cleanup(as_json: Json = False) -> None:
-    """Remove what crashes left, and purge retired streams whose time is up, of all accounts. `serve` does it daily.
+    """Remove what crashes left, purge retired streams whose time is up, and mail what is due, of all accounts.
+
+    `serve` does it by itself.
 
     Safe to repeat, and beside anything else. Exit status 1: something could not be done, and it says what.
 
@@ -24,6 +26,7 @@ def cleanup(as_json: Json = False) -> None:
     lines += [f"{one.account}: purged stream {stream.stream}" for one in report.purged for stream in one.streams]
     lines += [f"{one.account}: stream {stream} is busy, and stays" for one in report.purged for stream in one.busy]
     lines += [f"removed {file}, which never was whole" for file in report.files]
+    lines += [f"mailed {report.mail.sent:,} notices"] if report.mail.sent else []
     lines += [f"FAILED for {one.account}: {one.reason}" for one in report.failures]
     show("\n".join(lines or ["Nothing to clean up."]), report, as_json=as_json)
     if report.failures:

@@ -28,6 +28,7 @@ def serve(
     from api.cli.session import settings
     from api.housekeeping import looked_after
     from api.http import create_app
+    from api.mail import mailing
 
     in_force = settings()
     listen_on, at = host or in_force.host, port or in_force.port
@@ -48,5 +49,5 @@ def serve(
         tell(f"counterfoil listens on http://{f'[{listen_on}]' if ':' in listen_on else listen_on}:{at}/v1")
         # Ctrl-C and the signal of a service manager end it alike, and end a database server of our own with it.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with contextlib.suppress(KeyboardInterrupt), looked_after(opened):
+        with contextlib.suppress(KeyboardInterrupt), looked_after(opened), mailing(opened):
             uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])

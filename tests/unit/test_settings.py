@@ -77,6 +77,7 @@ def test_every_setting_is_shown_once_with_its_source(home: Path) -> None:
         "line_limit_bytes", "nesting_limit", "values_limit", "string_limit_bytes", "digits_limit",
         "most_retired_streams", "most_retired_bytes",
         "work_factor_limit",
+        "smtp_host", "smtp_port", "smtp_tls", "smtp_user", "smtp_password", "smtp_from", "smtp_ca_file", "public_url",
     ]  # fmt: skip
     assert lines["home"] == (str(home), "COUNTERFOIL_HOME")
     assert lines["as"] == ("an@example.org", "COUNTERFOIL_AS")
@@ -233,3 +234,23 @@ def test_an_address_that_cannot_be_read_is_refused_without_repeating_its_passwor
 
 def test_an_address_without_secrets_is_shown_as_it_is_meant() -> None:
     assert masked("postgresql://an@host/data") == "user=an dbname=data host=host"
+
+
+def test_a_mail_server_needs_an_address_to_mail_from(home: Path) -> None:
+    with pytest.raises(SettingInvalid, match="smtp_from"):
+        load_settings(environment(home, SMTP_HOST="127.0.0.1"))
+
+
+def test_the_mail_servers_password_is_not_shown(home: Path) -> None:
+    found = shown(home, SMTP_HOST="127.0.0.1", SMTP_FROM="a@example.com", SMTP_PASSWORD="correct horse")
+
+    assert found["smtp_password"] == ("****", "COUNTERFOIL_SMTP_PASSWORD")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["example.com", "ftp://example.com", "https://", "https://a@example.com", "https://example.com/?x", "https://a\nb"],
+)
+def test_w07_an_address_that_links_cannot_begin_with_is_refused(home: Path, url: str) -> None:
+    with pytest.raises(SettingInvalid, match="PUBLIC_URL"):
+        load_settings(environment(home, PUBLIC_URL=url))
