@@ -14,10 +14,10 @@ from contextlib import contextmanager
 import psycopg
 
 from api.bootstrap import Installation, keys
-from api.folders import all_uploads, backup_path
 from api.http.idempotency import sweep_keys
 from api.mail import MailReport, send_due
 from api.settings import Settings
+from api.storage import backup_place, shelves
 from domain.accounts import Access, service_access
 from domain.application import Actor, Application
 from domain.errors import CounterfoilError
@@ -27,7 +27,6 @@ from snapshots.backup import Backup, take_backup
 from snapshots.cloning.unopened import sweep_never_opened
 from snapshots.fresh.building import accounts_left_behind, sweep_abandoned
 from snapshots.generations.purging import Archiver, PurgeReport, Quota, purge_due
-from snapshots.partial_files import sweep_partials
 
 LOG = logging.getLogger(__name__)
 EVERY_S = 24 * 60 * 60
@@ -69,7 +68,7 @@ def archiver(application: Application, settings: Settings, actor: Actor) -> Arch
     """What writes a stream that is to be purged to a signed archive, among the account's backups."""
 
     def archive(access: Access, stream: int) -> Backup:
-        target = backup_path(settings, access, application.clock())
+        target = backup_place(settings, access, application.clock())
         return take_backup(application, access, actor, target, keys(settings).signer(), stream=stream)
 
     return archive
@@ -96,11 +95,11 @@ def clean_up(installation: Installation) -> CleanupReport:
         if report.streams or report.busy:
             purged.append(report)
     sweep_keys(database)
-    files = [*sweep_partials(settings.backups), *sweep_partials(all_uploads(settings))]
+    files = [file for shelf in shelves(settings) for file in shelf.sweep()]
     return CleanupReport(
         swept=tuple(swept),
         purged=tuple(purged),
-        files=tuple(map(str, files)),
+        files=tuple(files),
         mail=send_due(installation),
         failures=tuple(failures),
     )

@@ -39,6 +39,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8017
     backups: Path
+    storage: str = "folder"  # or s3://bucket/prefix
+    storage_endpoint: str | None = None  # None is Amazon's, or that of AWS_ENDPOINT_URL
+    storage_region: str | None = None  # None is that of AWS_REGION
+    storage_path_style: bool = True  # the bucket is in the path, not in the host's name
     signing_key: Path | None = None  # None is the one that is made in home
     upload_limit_bytes: int = 256 * MIB
     entry_limit_bytes: int = 2 * GIB  # of one entry of an archive, unpacked
@@ -308,6 +312,38 @@ def _port(value: Any) -> int:
     return number
 
 
+def _storage(value: Any) -> str:
+    text = _text(value)
+    if text != "folder" and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=-]+)*", text):
+        raise ValueError(text)
+    if {".", ".."} & set(text.split("/")):
+        raise ValueError(text)
+    return text
+
+
+def _endpoint(value: Any) -> str:
+    text = _text(value)
+    # Neither credentials, which would be shown, nor a query.
+    if not re.fullmatch(r"https?://([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._/-]*)?", text):
+        raise ValueError(text)
+    return text.rstrip("/")
+
+
+def _region(value: Any) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,60}", text):
+        raise ValueError(text)
+    return text
+
+
+def _yes_or_no(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in {"true", "false"}:
+        return bool(value == "true")
+    raise ValueError(value)
+
+
 def _work_factor(value: Any) -> int:
     number = _whole(value)
     if not 1 <= number <= 20:
@@ -337,6 +373,12 @@ _KINDS = {
     "host": _Kind("host", "a host name or address", _text),
     "port": _Kind("port", "a port number from 1 to 65535", _port),
     "backups": _Kind("backups", "a folder", _path),
+    "storage": _Kind("storage", "folder, or s3://bucket/prefix", _storage),
+    "storage_endpoint": _Kind(
+        "storage_endpoint", "an address such as https://s3.example.com, without credentials in it", _endpoint
+    ),
+    "storage_region": _Kind("storage_region", "the name of a region, such as eu-central-1", _region),
+    "storage_path_style": _Kind("storage_path_style", "true or false", _yes_or_no),
     "signing_key": _Kind("signing_key", "a file", _path),
     "upload_limit_bytes": _Kind("upload_limit_bytes", _SIZE, _size),
     "entry_limit_bytes": _Kind("entry_limit_bytes", _SIZE, _size),

@@ -9,7 +9,6 @@ a few blocks, whatever the account's size. The file appears under its name only 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from datetime import datetime
 from heapq import merge
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import BinaryIO, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import msgspec
 import psycopg
@@ -64,8 +63,10 @@ from snapshots.format.manifest import (
 )
 from snapshots.format.readme import readme
 from snapshots.format.schemas import schemas
-from snapshots.partial_files import claim
 from snapshots.progress import Progress, no_progress
+from snapshots.shelves import Place, Sink
+from snapshots.shelves.errors import NotSynced, StorageFailed, StorageFull
+from snapshots.shelves.folder import at_path
 from snapshots.trust.encryption import Lock, encrypted
 from snapshots.trust.signing import Signer
 
@@ -81,7 +82,7 @@ _MAY_BE_LARGE_FROM = 4_000
 class Backup(NamedTuple):
     """An archive that was taken: where it is, what it is called, of which stream and head, its size and SHA-256."""
 
-    path: Path
+    place: Place
     archive: str
     stream: int
     position: int
@@ -90,6 +91,11 @@ class Backup(NamedTuple):
     size_bytes: int
     sha256: str
     encrypted: bool
+
+    @property
+    def path(self) -> Path:
+        """Its file, where it is in a folder."""
+        return Path(self.place.where)
 
 
 @dataclass(eq=False)
@@ -120,7 +126,7 @@ def take_backup(
     application: Application,
     access: Access,
     actor: Actor,
-    target: Path,
+    target: Path | Place,
     signer: Signer,
     *,
     lock: Lock | None = None,
@@ -128,54 +134,60 @@ def take_backup(
     as_of: Position | datetime | None = None,
     progress: Progress = no_progress,
 ) -> Backup:
-    """Write an archive of the account to *target*, replacing a file of that name only once the new one is whole.
+    """Write an archive of the account to *target*, replacing what stands there only once the new one is whole.
 
-    Of the live stream, or of *stream*, live or retired, as it is or as it was *as_of* a position or time. *signer*
-    vouches for it, *lock* encrypts it as a whole. *progress* is told phase, rows done and rows in all. Raises
-    ArchiveNotWritten or StoreError leaves; then *target* is as it was, and the account's control stream says that the
-    backup failed. Raises BackupNotRecorded when the archive is whole and only that could not be said, or its folder
-    could not be synced.
+    A file, or a place on a shelf. Of the live stream, or of *stream*, live or retired, as it is or as it was *as_of* a
+    position or time. *signer* vouches for it, *lock* encrypts it as a whole. *progress* is told phase, rows done and
+    rows in all. Raises ArchiveNotWritten, StorageUnavailable or StoreError leaves; then *target* is as it was, and the
+    account's control stream says that the backup failed. Raises BackupNotRecorded when the archive is whole and only
+    that could not be said, or its folder could not be synced.
     """
+    place = at_path(target) if isinstance(target, Path) else target
     try:
-        with _appearing_whole(target) as file:
+        with place.shelf.put(place.name) as sink:
+            file = _Hashed(sink)
             with encrypted(file, lock) as out:
                 taken = write_archive(
                     application, access.account, actor, out, signer, stream=stream, as_of=as_of, progress=progress
                 )
-            size, sha256 = file.tell(), file.hexdigest()
+    except NotSynced as wrong:
+        raise BackupNotRecorded(wrong.where, f"its folder could not be synced: {wrong.reason}") from wrong
+    except (StorageFull, StorageFailed) as wrong:
+        not_written = ArchiveNotWritten(wrong.where, wrong.reason)
+        raise _failed(application, access, actor, not_written) from wrong
     except OSError as wrong:
-        raise _failed(
-            application, access, actor, ArchiveNotWritten(str(target), wrong.strerror or str(wrong))
-        ) from wrong
+        not_written = ArchiveNotWritten(place.where, wrong.strerror or str(wrong))
+        raise _failed(application, access, actor, not_written) from wrong
     except CounterfoilError as wrong:
         raise _failed(application, access, actor, wrong) from wrong
     except psycopg.OperationalError as wrong:
         raise _failed(application, access, actor, DatabaseUnavailable.because(wrong)) from wrong
+    sha256 = file.hexdigest()
     backup = Backup(
-        path=target,
+        place=place,
         archive=taken.archive,
         stream=taken.stream,
         position=taken.tree_head.size,
         root=taken.tree_head.root,
         counts=taken.counts,
-        size_bytes=size,
+        size_bytes=file.size,
         sha256=sha256,
         encrypted=lock is not None,
     )
     recorded = BackupTaken(
         archive=backup.archive,
-        file=target.name,
+        file=place.file,
         stream=backup.stream,
         position=backup.position,
         root=backup.root,
-        size=size,
+        size=file.size,
         sha256=sha256,
         encrypted=lock is not None,
     )
     try:
         application.record_control(access.account, actor, recorded)
     except (StoreError, psycopg.OperationalError) as wrong:
-        raise BackupNotRecorded(str(target), str(wrong).partition("\n")[0]) from wrong
+        raise BackupNotRecorded(place.where, str(wrong).partition("\n")[0]) from wrong
     return backup
 
 
@@ -189,50 +201,21 @@ def _failed(application: Application, access: Access, actor: Actor, wrong: Count
     return wrong
 
 
-class HashedFile:
-    """A file that is written forward only, with the SHA-256 of all that was written."""
+class _Hashed:
+    """A sink, with the size and the SHA-256 of all that went into it."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, out: Sink) -> None:
+        self._out = out
         self._hash = hashlib.sha256()
+        self.size = 0
 
-    def write(self, data: bytes) -> int:
-        """Write *data* after what came before."""
+    def write(self, data: bytes) -> None:
         self._hash.update(data)
-        return self._file.write(data)
-
-    def tell(self) -> int:
-        """How many bytes were written."""
-        return self._file.tell()
+        self._out.write(data)
+        self.size += len(data)
 
     def hexdigest(self) -> str:
-        """The SHA-256 of what was written, hexadecimal."""
         return self._hash.hexdigest()
-
-
-@contextmanager
-def _appearing_whole(target: Path) -> Iterator[HashedFile]:
-    """A file that gets the name *target* when the ``with`` ends well, after it and its folder's entry are on disk."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
-    try:
-        with partial.open("xb") as file:
-            claim(file)
-            yield HashedFile(file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    try:
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as wrong:  # it has its name by now, and the older file is gone
-        raise BackupNotRecorded(str(target), f"its folder could not be synced: {wrong.strerror or wrong}") from wrong
 
 
 def write_archive(

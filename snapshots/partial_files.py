@@ -17,6 +17,11 @@ _OURS = re.compile(
 )
 
 
+def is_partial(name: str) -> bool:
+    """Whether a file of that name is one of ours that is not whole."""
+    return _OURS.fullmatch(name) is not None
+
+
 def claim(file: BinaryIO) -> None:
     """Say that this process is at work on *file*, until it is closed. Where files cannot be locked, nothing is said."""
     with suppress(OSError):
@@ -27,7 +32,7 @@ def sweep_partials(folder: Path) -> list[Path]:
     """Remove the partial files below *folder* that nobody is at work on. Those that were removed."""
     swept = []
     for path in sorted(folder.rglob("*.partial")):
-        if _OURS.fullmatch(path.name) and not path.is_symlink() and _is_nobodys(path):
+        if is_partial(path.name) and not path.is_symlink() and _is_nobodys(path):
             with suppress(OSError):
                 path.unlink()
                 swept.append(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +26,7 @@ def take(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="The ZIP file (default: named by account and time, in the backups folder)."
+            "--output", "-o", help="The ZIP file (default: named by account and time, where archives are kept)."
         ),
     ] = None,
     as_of: AsOf = None,
@@ -44,6 +43,7 @@ def take(
     Example: counterfoil backup acme-bv -o acme.zip --as an@example.com
     """
     from api.cli.session import session
+    from api.storage import backup_place
     from projections.moments import read_moment
     from snapshots.backup import take_backup
 
@@ -51,8 +51,8 @@ def take(
     moment = None if as_of is None else read_moment(as_of)
     with session(email) as who, progress("backup") as report:
         access = who.access(account)
-        name = f"{access.slug}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.zip{'.age' if lock else ''}"
-        target = output or who.installation.settings.backups / access.account / name
+        settings, now = who.installation.settings, who.installation.application.clock()
+        target = output or backup_place(settings, access, now, encrypted=lock is not None)
         taken = take_backup(
             who.installation.application,
             access,
@@ -67,8 +67,8 @@ def take(
     entities = sum(taken.counts.values())
     how = "\nencrypted" if taken.encrypted else ""
     text = (
-        f"{taken.path}\n{taken.position:,} events, {entities:,} entities, {taken.size_bytes:,} bytes\n"
+        f"{taken.place.where}\n{taken.position:,} events, {entities:,} entities, {taken.size_bytes:,} bytes\n"
         f"tree root {taken.root}\nsha256 {taken.sha256}{how}"
     )
-    data = {**taken._asdict(), "path": str(taken.path)}
+    data = {"path": taken.place.where, **{name: fact for name, fact in taken._asdict().items() if name != "place"}}
     show(text, data, as_json=as_json)

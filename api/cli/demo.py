@@ -142,7 +142,11 @@ def _show_main_job(opened: Installation, owner: Person, access: Access) -> _Outc
     before = read_content(opened.database, access.account)
     with progress("backup") as report:
         backup = take_backup(opened.application, access, actor, target, opened.keys.signer(), progress=report)
-    show(f"Backed up {before.events:,} events to {backup.path} ({backup.size_bytes:,} bytes).", None, as_json=False)
+    show(
+        f"Backed up {before.events:,} events to {backup.place.where} ({backup.size_bytes:,} bytes).",
+        None,
+        as_json=False,
+    )
     done = _change_things(opened, access, actor)
     changed = read_content(opened.database, access.account)
     show(f"Then somebody {done}.", None, as_json=False)

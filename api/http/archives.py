@@ -12,13 +12,13 @@ from starlette.responses import Response
 
 from api.bootstrap import keys, limits
 from api.downloads import record_download
-from api.folders import backup_path
-from api.http import files, replies
+from api.http import downloads, files, replies
 from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_type
 from api.http.caller import Inside
 from api.http.errors import MediaTypeRefused
 from api.http.locks import UnlockFields, unlock_of
 from api.http.schemas import body_of
+from api.storage import backup_place
 from domain.control import check_writes
 from domain.entity import FieldRefused, converted
 from domain.kinds import Kind
@@ -101,7 +101,7 @@ def take(asking: Inside, fields: OptionalFields) -> Response:
     wanted = converted(fields, BackupFields)
     as_of = None if wanted.as_of is None else read_moment(wanted.as_of)
     lock = _lock(wanted)
-    target = backup_path(asking.settings, asking.access, asking.application.clock(), encrypted=lock is not None)
+    target = backup_place(asking.settings, asking.access, asking.application.clock(), encrypted=lock is not None)
     signer = keys(asking.settings).signer()
     taken = take_backup(
         asking.application, asking.access, asking.actor, target, signer, lock=lock, stream=wanted.stream, as_of=as_of
@@ -118,19 +118,32 @@ def list_backups(asking: Inside) -> Response:
     return replies.json({"items": files.backups(asking.application, asking.settings, asking.access.account)})
 
 
-@backups.get("/{archive}", summary="Download a backup")
+@backups.get("/{archive}", summary="Download a backup", responses=downloads.RESPONSES)
 def download(request: Request, asking: Inside, archive: str) -> Response:
-    """The archive's file. That it was downloaded goes on record, and administrators are told."""
-    found, file = files.open_backup(asking.application, asking.settings, asking.access.account, archive)
-    address = request.client.host if request.client else None
-    try:
+    """The archive's file, or ranges of it. That goes on record, and administrators are told."""
+    taken, place = files.backup_named(asking.application, asking.settings, asking.access.account, archive)
+    return _download(request, asking, downloads.Archived(archive, place, taken.file, taken.size, taken.sha256))
+
+
+@backups.head("/{archive}", include_in_schema=False)
+def download_head(request: Request, asking: Inside, archive: str) -> Response:
+    """What the download would say, without the bytes."""
+    return download(request, asking, archive)
+
+
+def _download(request: Request, asking: Inside, archived: downloads.Archived) -> Response:
+    wanted = downloads.wanted(request, archived)
+    if wanted is not downloads.NOTHING:
         record_download(
-            asking.application, asking.access, asking.actor, archive=archive, file=found.file, address=address
+            asking.application,
+            asking.access,
+            asking.actor,
+            archive=archived.archive,
+            file=archived.name,
+            address=request.client.host if request.client else None,
+            is_part=wanted is not downloads.ALL,
         )
-    except BaseException:
-        file.close()
-        raise
-    return files.download(file, found.file)
+    return downloads.answer(request, archived)
 
 
 @archives.post("", status_code=201, summary="Send an archive", openapi_extra=_BINARY)
@@ -152,11 +165,25 @@ def list_archives(asking: Inside) -> Response:
     return replies.json({"items": files.uploads(asking.settings, asking.access.account)})
 
 
+@archives.get("/{archive}", summary="Download an archive that was sent", responses=downloads.RESPONSES)
+def download_sent(request: Request, asking: Inside, archive: str) -> Response:
+    """The archive as it was sent, or ranges of it. That goes on record, and administrators are told."""
+    uploaded, place = files.sent(asking.settings, asking.access.account, archive)
+    archived = downloads.Archived(archive, place, place.file, uploaded.size, uploaded.sha256)
+    return _download(request, asking, archived)
+
+
+@archives.head("/{archive}", include_in_schema=False)
+def download_sent_head(request: Request, asking: Inside, archive: str) -> Response:
+    """What the download would say, without the bytes."""
+    return download_sent(request, asking, archive)
+
+
 @archives.delete("/{archive}", status_code=204, summary="Delete an archive that was sent")
 def forget(asking: Inside, archive: str) -> Response:
     """Keep an archive no longer."""
     check_writes(asking.access.role, "deleting an archive")
-    files.upload_path(asking.settings, asking.access.account, archive).unlink(missing_ok=True)
+    files.forget(asking.settings, asking.access.account, archive)
     return replies.nothing()
 
 
@@ -177,7 +204,7 @@ def inspection_unlocked(asking: Inside, archive: str, fields: OptionalFields) ->
 
 
 def _inspect(asking: Inside, archive: str, given: UnlockFields) -> Response:
-    with files.upload_path(asking.settings, asking.access.account, archive).open("rb") as file:
+    with files.sent_copy(asking.settings, asking.access.account, archive) as file:
         ring = keys(asking.settings).ring()
         return replies.json(inspect_archive(file, limits(asking.settings), ring, unlock=unlock_of(given)))
 
@@ -189,15 +216,14 @@ def _inspect(asking: Inside, archive: str, given: UnlockFields) -> Response:
 )
 def restore_sent(asking: Inside, archive: str, fields: OptionalFields) -> Response:
     """The report; a refusal is a problem that holds it, and then the account is as it was."""
-    with files.upload_path(asking.settings, asking.access.account, archive).open("rb") as file:
+    with files.sent_copy(asking.settings, asking.access.account, archive) as file:
         return _restore(asking, file, fields)
 
 
 @backups.post("/{archive}/restore", summary="Restore a backup, or rehearse it", openapi_extra=body_of(RestoreFields))
 def restore_backup(asking: Inside, archive: str, fields: OptionalFields) -> Response:
     """The report; a refusal is a problem that holds it, and then the account is as it was."""
-    _, file = files.open_backup(asking.application, asking.settings, asking.access.account, archive)
-    with file:
+    with files.backup_copy(asking.application, asking.settings, asking.access.account, archive) as file:
         return _restore(asking, file, fields)
 
 

@@ -10,6 +10,8 @@
     ├── StreamReplaced                        a restore came between; the cursor leads nowhere (410)
     ├── UploadsFull                           as many archives are kept as may be (409)
     ├── BodyTooLarge                          more bytes than the limit (413)
+    ├── PreconditionFailed                    it is not what the caller saw (412)
+    ├── RangeRefused                          there is nothing in the range (416)
     ├── NoRoom                                what is sent cannot be kept (507)
     ├── MediaTypeRefused                      a body of another type than is taken (415)
     ├── IdempotencyKeyRefused, …Busy, …Reused, …OfReplacedStream, AnswerToldOnce    about Idempotency-Key (400 to 422)
@@ -28,6 +30,11 @@ class HttpRefusal(CounterfoilError):
     """The request cannot be answered as it was made."""
 
     code: ClassVar[str] = "http.refused"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer's headers say of it."""
+        return {}
 
 
 class TokenMissing(HttpRefusal):
@@ -237,6 +244,31 @@ class UploadsFull(HttpRefusal):
 
     def __str__(self) -> str:
         return f"{self.most} archives that were sent are kept already; delete one that is no longer needed"
+
+
+class PreconditionFailed(HttpRefusal):
+    """What is there is not what the request says it should be."""
+
+    code: ClassVar[str] = "http.precondition-failed"
+
+    def __str__(self) -> str:
+        return "If-Match: what is there has another entity tag; get it anew to see which"
+
+
+@dataclass(eq=False)
+class RangeRefused(HttpRefusal):
+    """There is nothing in the ranges that were asked for."""
+
+    code: ClassVar[str] = "http.range-refused"
+    size: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """How much there is."""
+        return {"Content-Range": f"bytes */{self.size}"}
+
+    def __str__(self) -> str:
+        return f"Range: found none that begins within the {self.size:,} bytes there are; expected one that does"
 
 
 class NoRoom(HttpRefusal):

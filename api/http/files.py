@@ -1,31 +1,32 @@
-"""Archives on disk: those that backups made, and those that people sent. One folder for each account.
+"""The archives that are kept for an account: those that backups made, and those that people sent.
 
-What was sent is on disk under its name only once it came whole; what broke off leaves nothing.
+What was sent is there under its name only once it came whole; what broke off leaves nothing. Beside it lies what is
+known of it: its SHA-256, which is also the entity tag of a download.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from datetime import datetime
 from typing import BinaryIO
 
 import msgspec
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 from msgspec import Struct
-from starlette.responses import StreamingResponse
 
-from api.folders import uploads_folder
-from api.http.attachments import as_attachment
 from api.http.errors import FileUnknown, NoRoom, UploadsFull
 from api.http.reads import SQL
 from api.settings import Settings
+from api.storage import backup_at, shelves, to_work_from
 from domain.application import Application
 from domain.control import BackupTaken
 from domain.ids import AccountId, is_canonical, new_id
-from snapshots.partial_files import claim
+from snapshots.shelves import Item, Place, Shelf, Sink
+from snapshots.shelves.copies import sha256_of
+from snapshots.shelves.errors import NotOnShelf, StorageFull
 
 MOST_UPLOADS = 20  # of one account at a time, so that nobody fills the disk unseen
 _PIECE_BYTES = 1 << 20  # a thread's errand for less would cost more than it does
@@ -47,19 +48,23 @@ class BackupListed(Struct, frozen=True, kw_only=True):
 
 
 class Uploaded(Struct, frozen=True, kw_only=True):
-    """An archive that was sent. *sha256* is told once, when it came."""
+    """An archive that was sent."""
 
     id: str
     size: int
     sent_at: datetime
-    sha256: str | None = None
+    sha256: str
+
+
+class _Known(Struct, frozen=True, kw_only=True):
+    """What lies beside an archive that was sent."""
+
+    sha256: str
 
 
 def backups(application: Application, settings: Settings, account: AccountId) -> list[BackupListed]:
-    """The account's backups, newest first."""
-    with application.database.transaction(account) as connection:
-        rows = connection.execute(SQL["list_taken"], {"account": account}).fetchall()
-    found = [(at, msgspec.json.decode(data, type=BackupTaken)) for at, data in rows]
+    """The account's backups, newest first. Raises StorageUnavailable."""
+    there = {item.name: item.size for item in shelves(settings).backups.items(account)}
     return [
         BackupListed(
             archive=taken.archive,
@@ -71,100 +76,158 @@ def backups(application: Application, settings: Settings, account: AccountId) ->
             size=taken.size,
             sha256=taken.sha256,
             encrypted=taken.encrypted,
-            available=_is_whole(settings.backups / account / taken.file, taken.size),
+            available=there.get(f"{account}/{taken.file}") == taken.size,
         )
-        for at, taken in found
+        for at, taken in backups_told(application, account)
     ]
 
 
-def _is_whole(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False
+def backups_told(application: Application, account: AccountId) -> list[tuple[datetime, BackupTaken]]:
+    """The backups that the account's history tells of, newest first, wherever their files are."""
+    with application.database.transaction(account) as connection:
+        rows = connection.execute(SQL["list_taken"], {"account": account}).fetchall()
+    return [(at, msgspec.json.decode(data, type=BackupTaken)) for at, data in rows]
 
 
-def open_backup(
+def backup_named(
     application: Application, settings: Settings, account: AccountId, archive: str
-) -> tuple[BackupListed, BinaryIO]:
-    """A backup and its file, open: even if it is removed meanwhile, it is read to its end. Raises FileUnknown."""
-    found = next((one for one in backups(application, settings, account) if one.archive == archive), None)
-    if found is None or not found.available:
-        raise FileUnknown("backup", archive)
-    try:
-        return found, (settings.backups / account / found.file).open("rb")
-    except OSError:
-        raise FileUnknown("backup", archive) from None
+) -> tuple[BackupTaken, Place]:
+    """A backup, and where it is. Raises FileUnknown where it is no backup of the account, or its file is not here."""
+    for _, taken in backups_told(application, account):
+        if taken.archive == archive:
+            place = backup_at(settings, account, taken.file)
+            found = place.shelf.find(place.name)
+            if found is not None and found.size == taken.size:
+                return taken, place
+    raise FileUnknown("backup", archive)
 
 
-def download(file: BinaryIO, name: str) -> StreamingResponse:
-    """*file* as it is from here on, to be saved under *name*; closed when it is through."""
-    headers = {"Content-Length": str(os.fstat(file.fileno()).st_size), "Content-Disposition": as_attachment(name)}
-    media_type = "application/octet-stream" if name.endswith(".age") else "application/zip"
-    return StreamingResponse(_pieces(file), 200, headers, media_type)
+def backup_copy(
+    application: Application, settings: Settings, account: AccountId, archive: str
+) -> AbstractContextManager[BinaryIO]:
+    """A private copy of a backup, to work from. Raises FileUnknown, and StoredDamaged where it was changed since."""
+    taken, place = backup_named(application, settings, account, archive)
+    return to_work_from(settings, place, sha256=taken.sha256)
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_PIECE_BYTES):
-            yield piece
+def sent_copy(settings: Settings, account: AccountId, archive: str) -> AbstractContextManager[BinaryIO]:
+    """A private copy of an archive that was sent, to work from. Raises FileUnknown, and StoredDamaged."""
+    uploaded, place = sent(settings, account, archive)
+    return to_work_from(settings, place, sha256=uploaded.sha256)
 
 
 def uploads(settings: Settings, account: AccountId) -> list[Uploaded]:
     """The archives that were sent for the account, oldest first."""
-    found = sorted(uploads_folder(settings, account).glob("*.zip"))
-    return [_uploaded(path) for path in found if path.is_file()]
+    shelf = shelves(settings).uploads
+    return [_uploaded(shelf, account, item) for item in _sent_items(shelf, account)]
 
 
-def _uploaded(path: Path) -> Uploaded:
-    facts = path.stat()
-    return Uploaded(id=path.stem, size=facts.st_size, sent_at=datetime.fromtimestamp(facts.st_mtime, UTC))
+def _sent_items(shelf: Shelf, account: AccountId) -> Iterator[Item]:
+    for item in shelf.items(account):
+        stem = item.name.removeprefix(f"{account}/").removesuffix(".zip")
+        if item.name == _name(account, stem) and is_canonical(stem):
+            yield item
 
 
-def upload_path(settings: Settings, account: AccountId, upload: str) -> Path:
-    """Where an archive that was sent is. Raises FileUnknown."""
-    path = uploads_folder(settings, account) / f"{upload}.zip"
-    if not is_canonical(upload) or not path.is_file():
-        raise FileUnknown("archive", upload)
-    return path
+def sent(settings: Settings, account: AccountId, archive: str) -> tuple[Uploaded, Place]:
+    """An archive that was sent, and where it is. Raises FileUnknown."""
+    shelf = shelves(settings).uploads
+    item = shelf.find(_name(account, archive)) if is_canonical(archive) else None
+    if item is None:
+        raise FileUnknown("archive", archive)
+    return _uploaded(shelf, account, item), Place(shelf, item.name)
+
+
+def forget(settings: Settings, account: AccountId, archive: str) -> None:
+    """Keep an archive that was sent no longer. Raises FileUnknown."""
+    _, place = sent(settings, account, archive)
+    place.shelf.delete(place.name)
+    place.shelf.delete(_beside(place.name))
+
+
+def _name(account: AccountId, archive: str) -> str:
+    return f"{account}/{archive}.zip"
+
+
+def _beside(name: str) -> str:
+    return name.removesuffix(".zip") + ".json"
+
+
+def _uploaded(shelf: Shelf, account: AccountId, item: Item) -> Uploaded:
+    stem = item.name.removeprefix(f"{account}/").removesuffix(".zip")
+    return Uploaded(id=stem, size=item.size, sent_at=item.modified, sha256=_sha256(shelf, item))
+
+
+def _sha256(shelf: Shelf, item: Item) -> str:
+    """What is known of what was sent; it is found out anew where a crash came between, or an older version kept it."""
+    with suppress(NotOnShelf, msgspec.DecodeError):
+        beside = shelf.open(_beside(item.name))
+        try:
+            return msgspec.json.decode(beside.read(0, beside.size), type=_Known).sha256
+        finally:
+            beside.close()
+    stored = shelf.open(item.name)
+    try:
+        found = sha256_of(stored)
+    finally:
+        stored.close()
+    _tell_beside(shelf, item.name, found)
+    return found
+
+
+def _tell_beside(shelf: Shelf, name: str, sha256: str) -> None:
+    with shelf.put(_beside(name)) as sink:
+        sink.write(msgspec.json.encode(_Known(sha256=sha256)))
 
 
 async def keep(settings: Settings, account: AccountId, content: AsyncIterator[bytes], *, at: datetime) -> Uploaded:
     """Keep what is sent, as it comes. Raises UploadsFull, NoRoom, and whatever *content* does; then nothing is kept."""
-    folder = uploads_folder(settings, account)
-    if len(uploads(settings, account)) >= MOST_UPLOADS:
-        raise UploadsFull(MOST_UPLOADS)
-    whole = folder / f"{new_id(at)}.zip"
-    partial = whole.with_suffix(".partial")
+    shelf = shelves(settings).uploads
+    await run_sync(check_room, shelf, account)
+    archive = new_id(at)
+    name = _name(account, archive)
+    hashed, size = hashlib.sha256(), 0
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            sha256 = await _write(partial, content)
-            partial.replace(whole)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as wrong:
+        async with putting(shelf, name) as sink:
+            async for piece in gathered(content):
+                hashed.update(piece)
+                size += len(piece)
+                await run_sync(sink.write, piece)
+        sha256 = hashed.hexdigest()
+        await run_sync(_tell_beside, shelf, name, sha256)
+    except StorageFull as wrong:
         raise NoRoom from wrong
-    return msgspec.structs.replace(_uploaded(whole), sha256=sha256)
+    return Uploaded(id=archive, size=size, sent_at=at, sha256=sha256)
 
 
-async def _write(path: Path, content: AsyncIterator[bytes]) -> str:
-    """Write *content* to *path*, synced. Its SHA-256."""
-    hashed = hashlib.sha256()
-    with path.open("xb") as file:
-        claim(file)
-        waiting = bytearray()
+def check_room(shelf: Shelf, account: AccountId) -> None:
+    """That one more archive may be kept for the account. Raises UploadsFull."""
+    if sum(1 for _ in _sent_items(shelf, account)) >= MOST_UPLOADS:
+        raise UploadsFull(MOST_UPLOADS)
 
-        def write_out() -> None:
-            hashed.update(waiting)
-            file.write(waiting)
+
+@asynccontextmanager
+async def putting(shelf: Shelf, name: str) -> AsyncIterator[Sink]:
+    """`Shelf.put`, whose waiting is done by threads; what broke off is cleared away even if nobody waits for it."""
+    put = shelf.put(name)
+    sink = await run_sync(put.__enter__)
+    try:
+        yield sink
+    except BaseException as broken:
+        with CancelScope(shield=True):
+            await run_sync(put.__exit__, type(broken), broken, broken.__traceback__)
+        raise
+    with CancelScope(shield=True):
+        await run_sync(put.__exit__, None, None, None)
+
+
+async def gathered(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """*content* in pieces that are worth a thread's errand."""
+    waiting = bytearray()
+    async for chunk in content:
+        waiting += chunk
+        if len(waiting) >= _PIECE_BYTES:
+            yield bytes(waiting)
             waiting.clear()
-
-        async for chunk in content:
-            waiting += chunk
-            if len(waiting) >= _PIECE_BYTES:
-                await run_sync(write_out)
-        await run_sync(write_out)
-        file.flush()
-        await run_sync(os.fsync, file.fileno())
-    return hashed.hexdigest()
+    if waiting:
+        yield bytes(waiting)

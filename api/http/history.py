@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from typing import Annotated, BinaryIO
 
@@ -110,12 +110,12 @@ def verification(asking: Inside, fields: OptionalFields) -> Response:
     return replies.json(found)
 
 
-def _archive(asking: Inside, archive: str) -> BinaryIO:
-    """An archive that was sent for the account, or a backup of it, open. Raises FileUnknown."""
+def _archive(asking: Inside, archive: str) -> AbstractContextManager[BinaryIO]:
+    """An archive that was sent for the account, or a backup of it, to work from. Raises FileUnknown."""
     try:
-        return files.upload_path(asking.settings, asking.access.account, archive).open("rb")
+        return files.sent_copy(asking.settings, asking.access.account, archive)
     except FileUnknown:
-        return files.open_backup(asking.application, asking.settings, asking.access.account, archive)[1]
+        return files.backup_copy(asking.application, asking.settings, asking.access.account, archive)
 
 
 _Size = Annotated[int | None, Query(ge=0, le=2**53)]

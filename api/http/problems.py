@@ -38,6 +38,7 @@ from snapshots.backup import ArchiveNotWritten, BackupNotRecorded
 from snapshots.proving.proving import NothingProven
 from snapshots.restoring.restore import NoRoom
 from snapshots.restoring.token import TokenStale
+from snapshots.shelves.errors import NotOnShelf, StorageFailed, StorageFull, StorageUnavailable, StoredDamaged
 
 T = TypeVar("T")
 LOG = logging.getLogger("counterfoil.http")
@@ -67,7 +68,12 @@ STATUS: dict[type[CounterfoilError], int] = {
     RoleLacking: 403,
     PersonUnknown: 404,
     ArchiveError: 422,
-    ArchiveNotWritten: 500,
+    ArchiveNotWritten: 507,
+    NotOnShelf: 404,
+    StorageFull: 507,
+    StorageFailed: 503,
+    StorageUnavailable: 503,
+    StoredDamaged: 500,
     BackupNotRecorded: 503,
     RestoreError: 409,
     TokenStale: 412,
@@ -83,6 +89,8 @@ STATUS: dict[type[CounterfoilError], int] = {
     h.MethodRefused: 405,
     h.StreamReplaced: 410,
     h.UploadsFull: 409,
+    h.PreconditionFailed: 412,
+    h.RangeRefused: 416,
     h.NoRoom: 507,
     h.BodyTooLarge: 413,
     h.MediaTypeRefused: 415,
@@ -95,7 +103,7 @@ STATUS: dict[type[CounterfoilError], int] = {
 _HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="counterfoil"'}, 503: {"Retry-After": "5"}}
 _OURS = {
     500: "something went wrong here; the request id leads to it in the log",
-    503: "the database does not answer",
+    503: "the database, or the storage of archives, does not answer",
     507: "there is no room to keep what was sent, or to work on it",
 }
 _MISSING = re.compile(r"missing required field `([^`]+)`")
@@ -184,6 +192,7 @@ def answer(request: Request, error: Exception, *, headers: dict[str, str] | None
     if status >= 500:
         LOG.error("request %s: %s %s", request_id, request.method, request.url.path, exc_info=error)
     code = error.code if isinstance(error, CounterfoilError) else "http.internal"
+    more = error.headers if isinstance(error, h.HttpRefusal) else {}
     body = msgspec.json.encode(
         Problem(
             type=f"urn:counterfoil:problem:{code}",
@@ -198,7 +207,7 @@ def answer(request: Request, error: Exception, *, headers: dict[str, str] | None
             report=_report(error),
         )
     )
-    return Response(body, status, {**_HEADERS.get(status, {}), **(headers or {})}, MEDIA_TYPE)
+    return Response(body, status, {**_HEADERS.get(status, {}), **more, **(headers or {})}, MEDIA_TYPE)
 
 
 def status_of(error: Exception) -> int:

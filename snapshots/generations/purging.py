@@ -183,7 +183,7 @@ def _mark(  # noqa: PLR0917 - the doors above name them
         events=found.events,
         documents_only_here=found.documents_only_here,
         archive=archive,
-        file=taken.path.name if taken else None,
+        file=taken.place.file if taken else None,
     )
 
 

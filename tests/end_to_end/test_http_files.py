@@ -151,7 +151,7 @@ def test_only_so_many_archives_are_kept(served: Served, books: AccountOverHttp) 
     answers = [books.post("archives", content=b"x", headers=ZIP).status_code for _ in range(21)]
 
     assert answers == [201] * 20 + [409]
-    assert len(kept(served, books)) == 20
+    assert len([path for path in kept(served, books) if path.suffix == ".zip"]) == 20
 
 
 @pytest.mark.parametrize("id_", ["%2e%2e", "..%2f..%2fbackups", "%2fetc%2fpasswd", "x", "%00"])

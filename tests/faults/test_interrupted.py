@@ -209,9 +209,9 @@ def test_a_backup_that_fails_at_any_file_operation_leaves_the_older_file(
 
 def _break(patch: pytest.MonkeyPatch, operation: str, step: Any) -> None:
     """Count every such operation of a backup as a step."""
-    from snapshots import backup
+    from snapshots.shelves import folder as shelf
 
-    real_open, real_fsync, real_replace, real_write = Path.open, os.fsync, Path.replace, backup.HashedFile.write
+    real_open, real_fsync, real_replace, real_write = Path.open, os.fsync, Path.replace, shelf._Writing.write
 
     def stepping(real: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -224,7 +224,7 @@ def _break(patch: pytest.MonkeyPatch, operation: str, step: Any) -> None:
         case "open":
             patch.setattr(Path, "open", stepping(real_open))
         case "write":
-            patch.setattr(backup.HashedFile, "write", stepping(real_write))
+            patch.setattr(shelf._Writing, "write", stepping(real_write))
         case "fsync":
             patch.setattr(os, "fsync", stepping(real_fsync))
         case "replace":

@@ -29,27 +29,29 @@ _APPEND_GUARD = """AND control_position = p_control) THEN
     WHERE account_id = p_account AND stream_id = p_stream AND status = 'live' AND"""
 
 BUGS = (
-    Bug("a backup's file is not synced", "snapshots/backup.py", "            os.fsync(file.fileno())\n", "", _POWER),
+    Bug(
+        "a backup's file is not synced", "snapshots/shelves/folder.py", "        os.fsync(file.fileno())\n", "", _POWER
+    ),
     Bug(
         "its folder is not synced",
-        "snapshots/backup.py",
-        "            os.fsync(folder)\n",
+        "snapshots/shelves/folder.py",
+        "            _sync(target.parent)\n",
         "            pass\n",
         _POWER,
     ),
     Bug(
         "a file that is not whole stays when its backup fails",
-        "snapshots/backup.py",
-        "        partial.unlink(missing_ok=True)\n",
-        "",
+        "snapshots/shelves/folder.py",
+        "                partial.unlink(missing_ok=True)\n",
+        "                pass\n",
         "tests/faults/test_interrupted.py::test_a_backup_that_fails_at_any_file_operation_leaves_the_older_file[write]",
     ),
     Bug(
         "a file whose sync failed is synced again and trusted",
-        "snapshots/backup.py",
-        "            os.fsync(file.fileno())\n",
-        "            try:\n                os.fsync(file.fileno())\n"
-        "            except OSError:\n                os.fsync(file.fileno())\n",
+        "snapshots/shelves/folder.py",
+        "        os.fsync(file.fileno())\n",
+        "        try:\n            os.fsync(file.fileno())\n"
+        "        except OSError:\n            os.fsync(file.fileno())\n",
         "tests/faults/test_power_loss.py::test_f08_a_file_whose_sync_failed_once_is_given_up_and_not_synced_again",
     ),
     Bug(

@@ -19,8 +19,8 @@ import psycopg
 from psycopg import Connection, Copy, Cursor, Transaction
 
 from api.postgres import join_server
-from snapshots import backup
 from snapshots.reading import spool
+from snapshots.shelves import folder as shelf
 
 # What the server is made to report, and what it calls it.
 SQLSTATES = {
@@ -233,7 +233,7 @@ def planted_in(planted: Planted, folders: tuple[Path, ...]) -> Iterator[None]:
         (Cursor, "copy", stepping(Cursor.copy, statement)),
         (Copy, "write", stepping(Copy.write, piece)),
         (Transaction, "__exit__", leave),
-        (backup.HashedFile, "write", stepping(backup.HashedFile.write, file)),
+        (shelf._Writing, "write", stepping(shelf._Writing.write, file)),
         (spool.Spool, "__init__", stepping(spool.Spool.__init__, file)),
         (spool.Spool, "_write", stepping(spool.Spool._write, file)),
         (spool, "_pread", stepping(spool._pread, file)),
