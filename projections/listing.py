@@ -27,9 +27,10 @@ class Place(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Some of a kind's snapshots in a stream, and the place after which there are more."""
+    """Some of a kind's snapshots in a stream whose head was *position*, and the place after which there are more."""
 
     stream: int
+    position: int
     states: list[bytes]
     following: Place | None = None
 
@@ -42,7 +43,7 @@ def list_entities(
     Raises AccountUnknown; CursorGone when *after* is of a stream that no longer is the live one.
     """
     with database.transaction(account, snapshot=True) as connection:
-        stream = _live(connection, account)
+        stream, head = _live(connection, account)
         if after is not None and after.stream != stream:
             raise CursorGone(after.stream, stream)
         parameters = {
@@ -54,7 +55,7 @@ def list_entities(
         }
         rows = connection.execute(SQL["list_entities"], parameters).fetchall()
     following = Place(stream, rows[limit - 1][0]) if len(rows) > limit else None
-    return Page(stream, [state.encode() for _, state in rows[:limit]], following)
+    return Page(stream, head, [state.encode() for _, state in rows[:limit]], following)
 
 
 def list_entities_at(
@@ -92,16 +93,16 @@ def list_entities_at(
                 break
             last = rows[-1][0]
     following = Place(moment.stream, found[limit - 1][0]) if len(found) > limit else None
-    return Page(moment.stream, [state for _, state in found[:limit]], following)
+    return Page(moment.stream, moment.position, [state for _, state in found[:limit]], following)
 
 
 def find_numbered(database: Database, account: AccountId, kind: Kind, number: str) -> Page:
     """The entity of *kind* that bears *number*, as a page of none or one. Raises AccountUnknown."""
     with database.transaction(account, snapshot=True) as connection:
-        stream = _live(connection, account)
+        stream, head = _live(connection, account)
         parameters = {"account": account, "stream": stream, "kind": kind.value, "number": number}
         rows = connection.execute(SQL["find_numbered"], parameters).fetchall()
-    return Page(stream, [state.encode() for (state,) in rows])
+    return Page(stream, head, [state.encode() for (state,) in rows])
 
 
 def count_kinds(database: Database, account: AccountId) -> dict[str, int]:
@@ -111,9 +112,14 @@ def count_kinds(database: Database, account: AccountId) -> dict[str, int]:
     return {kind.value: found.get(kind.value, 0) for kind in Kind}
 
 
-def _live(connection: Connection[Row], account: AccountId) -> int:
+def read_head(database: Database, account: AccountId) -> tuple[int, int]:
+    """The live stream and its head: while they are the same, so is every list. Raises AccountUnknown."""
+    with database.transaction(account) as connection:
+        return _live(connection, account)
+
+
+def _live(connection: Connection[Row], account: AccountId) -> tuple[int, int]:
     row = connection.execute(SQL["read_live"], {"account": account}).fetchone()
     if row is None:
         raise AccountUnknown(account)
-    stream: int = row[0]
-    return stream
+    return row[0], row[1]

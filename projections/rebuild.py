@@ -31,6 +31,7 @@ from domain.tree import EMPTY, leaf_hash
 from domain.tree import append as append_leaves
 from domain.work import decode_state, kind_of
 from projections.ahead import ahead
+from projections.listed import forget
 
 SQL = statements("projections", "rebuild.sql")
 ROWS_A_BLOCK = 2_000
@@ -142,6 +143,7 @@ def rebuild(database: Database, account: AccountId, *, check: bool) -> Rebuilt:
                 raise LogDamaged(str(differences.first_in_log))
             if repaired:
                 _put_numbers(connection, key)
+                forget(connection, account, stream)
             for series in wrong_series:
                 connection.execute(SQL["put_series"], {**key, **series})
             repaired += len(wrong_series)

@@ -39,10 +39,10 @@ FROM (SELECT leaf, position FROM events
 
 -- name: read_entities
 -- A block of the snapshots of a range of ids, the last included. Key: entities_pkey.
-SELECT entity_id::text, kind, version, position, number, deleted, state FROM entities
+SELECT entity_id::text, kind, version, position, number, deleted, state FROM entities e
 WHERE account_id = %(account)s AND stream_id = %(stream)s
   AND entity_id > %(after)s::uuid AND entity_id <= %(last)s::uuid
-ORDER BY entity_id LIMIT %(rows)s;
+ORDER BY e.entity_id LIMIT %(rows)s;
 
 -- name: put_entity
 INSERT INTO entities AS mine (account_id, stream_id, entity_id, version, position, deleted, kind, number, state)

@@ -30,10 +30,10 @@ FROM entities WHERE account_id = %(account)s AND stream_id = %(stream)s GROUP BY
 
 -- name: read_unchanged
 -- A block of a kind's snapshots that were not changed after a position, in order of id. Key: entities_pkey.
-SELECT entity_id::text, convert_to(state, 'UTF8') FROM entities
+SELECT entity_id::text, convert_to(state, 'UTF8') FROM entities e
 WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND NOT deleted
   AND position <= %(head)s AND entity_id > %(after)s::uuid
-ORDER BY entity_id LIMIT %(rows)s;
+ORDER BY e.entity_id LIMIT %(rows)s;
 
 -- name: read_snapshots
 -- A block of a kind's snapshot lines in order of id, and the last id of it. Key: entities_pkey for many rows,

@@ -21,6 +21,7 @@ from api.http import (
     streams,
 )
 from api.http.caller import known_queries
+from api.http.conditional import Conditional
 from api.http.gate import OPENAPI_PATH, Gate
 from api.http.schemas import PROBLEM_RESPONSE, describe
 from api.settings import Settings
@@ -43,6 +44,7 @@ def create_app(application: Application, settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.include_router(_routes())
     problems.install(app)
+    app.add_middleware(Conditional)
     app.add_middleware(Gate, application=application)
     described: dict[str, Any] = {}
 

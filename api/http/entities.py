@@ -7,33 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated
-from urllib.parse import urlencode
 
 import msgspec
 from fastapi import APIRouter, Query
-from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http import actions, attachments, outcomes, reads, replies
 from api.http.bodies import Fields, OptionalFields
 from api.http.caller import Inside
-from api.http.errors import CursorRefused, FileUnknown, RequestInvalid, StreamReplaced
+from api.http.errors import FileUnknown
+from api.http.lists import lister
 from api.http.outcomes import Result, known_id, run
 from api.http.schemas import COLLECTIONS, SCHEMAS, body_of
-from api.http.tags import IfMatch, from_cursor, to_cursor
+from api.http.tags import IfMatch
 from domain import commands
 from domain.application import Outcome
-from domain.ids import is_canonical
 from domain.kinds import Kind
 from domain.rules import RULES
 from domain.work import Work
-from projections import listing
 from projections.moments import read_moment
 from projections.past import entity_at
-from projections.timeline import CursorGone
-
-PAGE = 100
-MOST_A_PAGE = 1_000  # of usual documents, a page of 2 MB
 
 
 def router(kind: Kind) -> APIRouter:
@@ -43,7 +36,7 @@ def router(kind: Kind) -> APIRouter:
     a_name = f"an {name}" if name[0] in "aeiou" else f"a {name}"
     events = RULES[kind].events
     one = "/{entity}"
-    routes.add_api_route("", _list(kind), methods=["GET"], summary=f"List every {name}, oldest first")
+    routes.add_api_route("", lister(kind), methods=["GET"], summary=f"List every {name}, or those that are looked for")
     routes.add_api_route(
         "",
         _create(kind),
@@ -78,49 +71,6 @@ def router(kind: Kind) -> APIRouter:
     if kind.is_document:
         attachments.add_routes(routes, kind)
     return routes
-
-
-def _list(kind: Kind) -> Callable[..., Response]:
-    def list_entities(
-        request: Request,
-        asking: Inside,
-        cursor: Annotated[str | None, Query(max_length=200)] = None,
-        limit: Annotated[int, Query(ge=1, le=MOST_A_PAGE)] = PAGE,
-        number: Annotated[str | None, Query(min_length=1, max_length=100, pattern=r"^[^\x00]*$")] = None,
-        as_of: Annotated[str | None, Query(max_length=60)] = None,
-    ) -> Response:
-        database, account = asking.application.database, asking.access.account
-        if number is not None:
-            if as_of is not None:
-                raise RequestInvalid("query number", "found it with as_of; expected one of the two")
-            found = listing.find_numbered(database, account, kind, number)
-            return replies.collection(found.states, stream=found.stream)
-        after = _after(cursor)
-        try:
-            if as_of is None:
-                page = listing.list_entities(database, account, kind, after=after, limit=limit)
-            else:
-                named, now = read_moment(as_of), asking.application.clock()
-                page = listing.list_entities_at(database, account, kind, named, now=now, after=after, limit=limit)
-        except CursorGone as gone:
-            raise StreamReplaced(gone.found, gone.live) from None
-        following = None
-        if page.following is not None:
-            moment = {} if as_of is None else {"as_of": as_of}
-            query = urlencode({"limit": limit, "cursor": to_cursor(*page.following), **moment})
-            following = f"{request.url.path}?{query}"
-        return replies.collection(page.states, stream=page.stream, following=following)
-
-    return list_entities
-
-
-def _after(cursor: str | None) -> listing.Place | None:
-    if cursor is None:
-        return None
-    stream, entity = from_cursor(cursor, parts=2)
-    if not stream.isdecimal() or len(stream) > 9 or not is_canonical(entity):
-        raise CursorRefused(cursor[:80])
-    return listing.Place(int(stream), entity)
 
 
 def _create(kind: Kind) -> Callable[..., Response]:

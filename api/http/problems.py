@@ -32,6 +32,7 @@ from domain.store.database import DatabaseUnavailable
 from domain.store.streams import AccountUnknown, NumberTaken, StreamUnknown
 from domain.tree import OutsideTree
 from domain.work import BooksClosed, EntityUnknown, StillReferred, VersionStale
+from projections.finding import ListTooLong
 from projections.moments import MomentAhead, MomentGone
 from projections.timeline import CursorGone
 from snapshots.backup import ArchiveNotWritten, BackupNotRecorded
@@ -55,6 +56,7 @@ STATUS: dict[type[CounterfoilError], int] = {
     AccountClosed: 409,
     LineRefused: 400,
     CursorGone: 410,
+    ListTooLong: 503,
     MomentGone: 410,
     MomentAhead: 422,
     AccountUnknown: 404,

@@ -25,10 +25,19 @@ def state(content: bytes, *, stream: int, version: int, status: int = 200, locat
     return Response(content, status, headers, _JSON)
 
 
-def collection(items: Iterable[bytes], *, stream: int, following: str | None = None) -> Response:
-    """A page of snapshots as they are stored; *following* is the address of the next."""
+def collection(
+    items: Iterable[bytes],
+    *,
+    stream: int,
+    following: str | None = None,
+    first: str | None = None,
+    etag: str | None = None,
+) -> Response:
+    """A page of snapshots as they are stored; *following* is the address of the next, *first* that of the first."""
     body = b'{"stream":%d,"items":[%b]}' % (stream, b",".join(items))
-    return Response(body, 200, {"Link": f'<{following}>; rel="next"'} if following else None, _JSON)
+    links = [f'<{address}>; rel="{rel}"' for rel, address in (("next", following), ("first", first)) if address]
+    headers = ({"Link": ", ".join(links)} if links else {}) | ({"ETag": etag} if etag else {})
+    return Response(body, 200, headers, _JSON)
 
 
 def nothing() -> Response:

@@ -24,10 +24,10 @@ FROM STDIN (FORMAT binary);
 -- name: read_unchanged
 -- A block of a kind's entities that were not changed after a position, in order of id, deleted ones among them.
 -- Key: entities_pkey.
-SELECT position, state, entity_id::text FROM entities
+SELECT position, state, entity_id::text FROM entities e
 WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND position <= %(head)s
   AND entity_id > %(after)s::uuid
-ORDER BY entity_id LIMIT %(rows)s;
+ORDER BY e.entity_id LIMIT %(rows)s;
 
 -- name: read_segments
 -- How the lines up to a position came. Key: segments_pkey.

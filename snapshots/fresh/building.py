@@ -201,7 +201,7 @@ def delete_rows(purger: Connection[Row], account: AccountId, stream: int) -> Non
     Entities go last, so that what is left of a stream shows until all of it is gone.
     """
     key = {"account": account, "stream": stream, "rows": ROWS_A_BATCH}
-    for statement in ("delete_series", "delete_attributions", "delete_events", "delete_entities"):
+    for statement in ("delete_series", "delete_attributions", "delete_listed", "delete_events", "delete_entities"):
         while _in_a_transaction(purger, account, statement, key) == ROWS_A_BATCH:
             continue
 

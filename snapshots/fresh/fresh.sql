@@ -48,6 +48,10 @@ DELETE FROM series WHERE account_id = %(account)s AND stream_id = %(stream)s;
 -- name: delete_attributions
 DELETE FROM attributions WHERE account_id = %(account)s AND stream_id = %(stream)s;
 
+-- name: delete_listed
+WITH heads AS (DELETE FROM listed_heads WHERE account_id = %(account)s AND stream_id = %(stream)s)
+DELETE FROM listed WHERE account_id = %(account)s AND stream_id = %(stream)s;
+
 -- name: list_left_behind
 -- Accounts with streams that are not live, for the purging role, which sees which those are; but for those that a clone
 -- is making, or left. Reads streams once.

@@ -11,7 +11,16 @@ from domain.store.database import APP, BUILDER, PURGER, Database
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import TENANT_TABLES, Books
 
-ALL = (*TENANT_TABLES, "control_events", "members", "notices", "accounts", "idempotency_keys")
+ALL = (
+    *TENANT_TABLES,
+    "control_events",
+    "members",
+    "notices",
+    "accounts",
+    "idempotency_keys",
+    "listed",
+    "listed_heads",
+)
 
 
 @pytest.fixture
