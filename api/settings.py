@@ -38,6 +38,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     acting_as: str | None = None  # the e-mail address of whom the command line acts for
     host: str = "127.0.0.1"
     port: int = 8017
+    workers: int = 2  # processes that do jobs, beside the API or alone; 0 is none beside the API
     backups: Path
     storage: str = "folder"  # or s3://bucket/prefix
     storage_endpoint: str | None = None  # None is Amazon's, or that of AWS_ENDPOINT_URL
@@ -344,6 +345,13 @@ def _yes_or_no(value: Any) -> bool:
     raise ValueError(value)
 
 
+def _workers(value: Any) -> int:
+    number = _whole(value)
+    if number > 64:
+        raise ValueError(value)
+    return number
+
+
 def _work_factor(value: Any) -> int:
     number = _whole(value)
     if not 1 <= number <= 20:
@@ -372,6 +380,7 @@ _KINDS = {
     "as": _Kind("acting_as", "an e-mail address", _email),
     "host": _Kind("host", "a host name or address", _text),
     "port": _Kind("port", "a port number from 1 to 65535", _port),
+    "workers": _Kind("workers", "a whole number from 0 to 64", _workers),
     "backups": _Kind("backups", "a folder", _path),
     "storage": _Kind("storage", "folder, or s3://bucket/prefix", _storage),
     "storage_endpoint": _Kind(

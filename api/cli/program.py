@@ -34,6 +34,7 @@ from api.cli import (
     subscription,
     timeline,
     token,
+    worker,
 )
 from api.cli.output import clean, tell
 from api.cli.output import show as print_out
@@ -69,6 +70,7 @@ app.command("clone")(clone.clone)
 app.command("timeline")(timeline.timeline)
 app.command("rebuild")(rebuild.rebuild)
 app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
 app.command("cleanup")(cleanup.cleanup)
 app.command("demo")(demo.demo)
 

@@ -1,4 +1,4 @@
-"""``counterfoil serve``: the HTTP API."""
+"""``counterfoil serve``: the HTTP API, with workers beside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on (default: of the settings).")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65_535, help="The port (default: of the settings).")] = None,
 ) -> None:
-    """Answer HTTP until stopped by Ctrl-C or SIGTERM. Tokens are made with `counterfoil token create`.
+    """Answer HTTP and do jobs until stopped by Ctrl-C or SIGTERM. Tokens are made with `counterfoil token create`.
 
     Example: counterfoil serve --port 8017
     """
@@ -28,6 +28,7 @@ def serve(
     from api.cli.session import settings
     from api.housekeeping import looked_after
     from api.http import create_app
+    from api.jobs.workforce import workforce
     from api.mail import mailing
 
     in_force = settings()
@@ -49,5 +50,11 @@ def serve(
         tell(f"counterfoil listens on http://{f'[{listen_on}]' if ':' in listen_on else listen_on}:{at}/v1")
         # Ctrl-C and the signal of a service manager end it alike, and end a database server of our own with it.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with contextlib.suppress(KeyboardInterrupt), looked_after(opened), mailing(opened):
+        looking_after = looked_after(opened)
+        with (
+            contextlib.suppress(KeyboardInterrupt),
+            looking_after,
+            mailing(opened),
+            workforce(in_force, in_force.workers),
+        ):
             uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])

@@ -14,6 +14,7 @@ from api.http import (
     entities,
     history,
     imports,
+    jobs,
     keys,
     notifications,
     people,
@@ -73,4 +74,5 @@ def _routes() -> APIRouter:
     routes.include_router(clones.router)
     routes.include_router(imports.router)
     routes.include_router(history.router)
+    routes.include_router(jobs.router)
     return routes

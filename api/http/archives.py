@@ -6,7 +6,6 @@ from typing import Annotated, Any, BinaryIO
 
 import msgspec
 from fastapi import APIRouter
-from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,21 +15,19 @@ from api.http import downloads, files, replies
 from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_type
 from api.http.caller import Inside
 from api.http.errors import MediaTypeRefused
+from api.http.jobs import accepted
 from api.http.locks import UnlockFields, unlock_of
 from api.http.schemas import body_of
-from api.storage import backup_place
+from api.jobs.requests import BackupFields, lock_of
 from domain.control import check_writes
-from domain.entity import FieldRefused, converted
+from domain.entity import converted
 from domain.kinds import Kind
-from domain.parties import Value
 from projections.moments import read_moment
-from snapshots.backup import take_backup
 from snapshots.fresh.swap import Subscriptions
 from snapshots.reading.inspection import inspect_archive
 from snapshots.restoring.report import CustomFields, Doubles, Mode, Numbers, OnErrors, OnMeanwhile
 from snapshots.restoring.restore import Choices, restore_archive
 from snapshots.restoring.selecting import read_left_out
-from snapshots.trust.encryption import Lock, Passphrase, Recipients
 
 backups = APIRouter(prefix="/accounts/{account}/backups", tags=["backups"])
 archives = APIRouter(prefix="/accounts/{account}/archives", tags=["archives"])
@@ -39,18 +36,6 @@ _ZIP_TYPES = ("application/zip", "application/octet-stream")
 _BINARY = {
     "requestBody": {"required": True, "content": {_ZIP_TYPES[0]: {"schema": {"type": "string", "format": "binary"}}}}
 }
-
-
-class BackupFields(Value, frozen=True, kw_only=True):
-    """What to back up: a *stream*, live or retired (the live one), and *as_of* which position or time (its head).
-
-    The archive is encrypted to the public keys *encrypt_to*, or with a *passphrase*.
-    """
-
-    stream: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
-    as_of: str | None = None
-    encrypt_to: Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)] | None = None
-    passphrase: str | None = None
 
 
 class RestoreFields(UnlockFields, frozen=True, kw_only=True):
@@ -92,24 +77,18 @@ class RestoreFields(UnlockFields, frozen=True, kw_only=True):
 
 @backups.post(
     "",
-    status_code=201,
+    status_code=202,
     summary="Take a backup of the account as it is, or as it was",
     openapi_extra=body_of(BackupFields),
 )
-def take(asking: Inside, fields: OptionalFields) -> Response:
-    """Write an archive of the account at one position; answered once the file is whole and synced."""
+def take(request: Request, asking: Inside, fields: OptionalFields) -> Response:
+    """Have an archive of the account at one position written, by a job; its result is the backup as it is listed."""
     wanted = converted(fields, BackupFields)
-    as_of = None if wanted.as_of is None else read_moment(wanted.as_of)
-    lock = _lock(wanted)
-    target = backup_place(asking.settings, asking.access, asking.application.clock(), encrypted=lock is not None)
-    signer = keys(asking.settings).signer()
-    taken = take_backup(
-        asking.application, asking.access, asking.actor, target, signer, lock=lock, stream=wanted.stream, as_of=as_of
-    )
-    known = files.backups(asking.application, asking.settings, asking.access.account)
-    listed = next(one for one in known if one.archive == taken.archive)
-    location = f"/v1/accounts/{asking.access.account}/backups/{taken.archive}"
-    return replies.json(listed, status=201, headers={"Location": location})
+    if wanted.as_of is not None:
+        read_moment(wanted.as_of)
+    lock_of(wanted)
+    asked = {name: value for name, value in fields.items() if name != "passphrase"}
+    return accepted(request, asking, "backup", asked, secrets={"passphrase": wanted.passphrase})
 
 
 @backups.get("", summary="List the backups, newest first")
@@ -243,11 +222,3 @@ def _restore(asking: Inside, file: BinaryIO, fields: OptionalFields) -> Response
         unlock=unlock_of(given),
     )
     return replies.json(report)
-
-
-def _lock(given: BackupFields) -> Lock | None:
-    if given.encrypt_to is not None and given.passphrase is not None:
-        raise FieldRefused("passphrase", "it beside encrypt_to", "one of the two")
-    if given.encrypt_to is not None:
-        return Recipients(given.encrypt_to)
-    return None if given.passphrase is None else Passphrase(given.passphrase)

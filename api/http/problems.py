@@ -185,31 +185,39 @@ def methods_at(app: FastAPI, path: str) -> str:
 
 def answer(request: Request, error: Exception, *, headers: dict[str, str] | None = None) -> Response:
     """*error* as a problem. Logs what is our own fault."""
+    request_id = str(request.state.request_id)
+    what = f"{request.method} {request.url.path}"
+    problem = problem_of(error, request_id, what=what, body=getattr(request.state, "body", None))
+    more = error.headers if isinstance(error, h.HttpRefusal) else {}
+    all_headers = {**_HEADERS.get(problem.status, {}), **more, **(headers or {})}
+    return Response(msgspec.json.encode(problem), problem.status, all_headers, MEDIA_TYPE)
+
+
+def problem_of(error: Exception, request_id: str, *, what: str, body: Any) -> Problem:
+    """*error* as a problem, which *what* ran into: a request, or a job that was asked for by one with that *body*.
+
+    Logs what is our own fault.
+    """
     if isinstance(error, (DecimalException, OverflowError)):  # a sum too long, a due date after the year 9999
         error = h.FigureOutOfRange()
     if isinstance(error, psycopg.OperationalError):
         error = DatabaseUnavailable.because(error)
-    request_id = str(request.state.request_id)
     status = status_of(error)
     if status >= 500:
-        LOG.error("request %s: %s %s", request_id, request.method, request.url.path, exc_info=error)
+        LOG.error("request %s: %s", request_id, what, exc_info=error)
     code = error.code if isinstance(error, CounterfoilError) else "http.internal"
-    more = error.headers if isinstance(error, h.HttpRefusal) else {}
-    body = msgspec.json.encode(
-        Problem(
-            type=f"urn:counterfoil:problem:{code}",
-            title=_title(error),
-            status=status,
-            detail=_OURS[status] if status >= 500 else _writable(str(error)),
-            code=code,
-            request_id=request_id,
-            pointer=pointer(error, getattr(request.state, "body", None)),
-            file=_fact(error, "file", str),
-            line=_fact(error, "line", int),
-            report=_report(error),
-        )
+    return Problem(
+        type=f"urn:counterfoil:problem:{code}",
+        title=_title(error),
+        status=status,
+        detail=_OURS[status] if status >= 500 else _writable(str(error)),
+        code=code,
+        request_id=request_id,
+        pointer=pointer(error, body),
+        file=_fact(error, "file", str),
+        line=_fact(error, "line", int),
+        report=_report(error),
     )
-    return Response(body, status, {**_HEADERS.get(status, {}), **more, **(headers or {})}, MEDIA_TYPE)
 
 
 def status_of(error: Exception) -> int:

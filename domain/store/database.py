@@ -1,7 +1,8 @@
 """Connections to the database, each under the role that fits what it is for.
 
 ``counterfoil_app`` is subject to row-level security and cannot bypass it; ``counterfoil_builder`` may only insert into
-a stream's tables, and reads nothing; ``counterfoil_purger`` may delete, from streams that no account points at.
+a stream's tables, and reads nothing; ``counterfoil_purger`` may delete, from streams that no account points at;
+``counterfoil_queue`` has the job queue, and nothing else.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from domain.errors import StoreError
 from domain.ids import AccountId, PersonId
+from domain.store.queue_schema import QUEUE, install_queue
 
 Row = TupleRow
 APP = "counterfoil_app"
@@ -29,6 +31,7 @@ PURGER = "counterfoil_purger"
 # Times come out as RFC 3339 wants them, whatever the server's zone; jit compiles longer than our statements run.
 _SESSION = "SET TIME ZONE 'UTC'; SET jit = off; SET search_path = public"
 _SNAPSHOT_GONE = (psycopg.errors.UndefinedObject, psycopg.errors.ObjectNotInPrerequisiteState)
+_QUEUE_SINCE = 11  # the migration that makes room for the queue
 _MIGRATION_LOCK = 0x636F756E74  # any number that no other software locks on: "count" in ASCII
 
 
@@ -75,17 +78,19 @@ class RoleMissing(StoreError):
 class Database:
     """A PostgreSQL database of ours: migrated when opened, with a pool of connections for the service's own role.
 
-    Use as a context manager, or call ``close``. Safe to share between threads.
+    Use as a context manager, or call ``close``. Safe to share between threads. What is recorded on the control stream
+    of an account goes down as the *job*'s where there is one.
     """
 
-    def __init__(self, dsn: str, *, most_connections: int = 16) -> None:
+    def __init__(self, dsn: str, *, most_connections: int = 16, job: str | None = None) -> None:
         self.dsn = dsn
+        self._job = job
         self._pool: ConnectionPool[Connection[Row]] = ConnectionPool(
             dsn,
             min_size=0,
             max_size=most_connections,
             kwargs={"autocommit": True, "prepare_threshold": 1},
-            configure=_as_app,
+            configure=self._as_app,
             open=False,
             timeout=10,
         )
@@ -105,6 +110,16 @@ class Database:
         except psycopg.OperationalError as wrong:
             raise DatabaseUnavailable.because(wrong) from wrong
         self._pool.open()
+
+    @contextmanager
+    def for_job(self, job: str) -> Iterator[Database]:
+        """The same database with connections of their own, for the work of *job*, for the length of the ``with``."""
+        own = Database(self.dsn, job=job)
+        own._pool.open()
+        try:
+            yield own
+        finally:
+            own.close()
 
     def close(self) -> None:
         """Give the connections back to the server."""
@@ -154,8 +169,17 @@ class Database:
     def session(self, role: str) -> Iterator[Connection[Row]]:
         """A connection of one's own under *role*, in autocommit mode: for COPY, purging, and locks of a long job."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            _under_role(connection, role)
+            self._under_role(connection, role)
             yield connection
+
+    def _as_app(self, connection: Connection[Row]) -> None:
+        self._under_role(connection, APP)
+
+    def _under_role(self, connection: Connection[Row], role: str) -> None:
+        connection.execute(_SESSION)
+        if self._job is not None:
+            connection.execute(sql.SQL("SET counterfoil.job = {}").format(sql.Literal(self._job)))
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
 
 
 def set_account(connection: Connection[Row], account: AccountId) -> None:
@@ -166,15 +190,6 @@ def set_account(connection: Connection[Row], account: AccountId) -> None:
 def set_person(connection: Connection[Row], person: PersonId) -> None:
     """From here to the transaction's end the connection sees what is *person*'s own."""
     connection.execute(sql.SQL("SET LOCAL counterfoil.person = {}").format(sql.Literal(str(person))))
-
-
-def _as_app(connection: Connection[Row]) -> None:
-    _under_role(connection, APP)
-
-
-def _under_role(connection: Connection[Row], role: str) -> None:
-    connection.execute(_SESSION)
-    connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
 
 
 def migrate(connection: Connection[Row]) -> int:
@@ -193,15 +208,16 @@ def migrate(connection: Connection[Row]) -> int:
         applied: int = row[0] if row else 0
         if applied > max(known):
             raise SchemaNewer(applied, max(known))
-        if applied == max(known):
-            return applied
-        _make_roles(connection)
+        if applied < max(known):
+            _make_roles(connection)
         for number in sorted(number for number in known if number > applied):
             connection.execute(known[number])
             connection.execute(
                 "INSERT INTO schema_migrations (number, sha256) VALUES (%s, %s)",
                 (number, hashlib.sha256(known[number]).digest()),
             )
+        if max(known) >= _QUEUE_SINCE:
+            install_queue(connection)
         return max(known)
 
 
@@ -212,7 +228,7 @@ def _migrations() -> dict[int, bytes]:
 
 def _make_roles(connection: Connection[Row]) -> None:
     """The roles of this database's service; they belong to the whole server, so they may be there already."""
-    for role, attributes in ((APP, ""), (BUILDER, "BYPASSRLS"), (PURGER, "")):
+    for role, attributes in ((APP, ""), (BUILDER, "BYPASSRLS"), (PURGER, ""), (QUEUE, "")):
         there = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
         try:
             with connection.transaction():

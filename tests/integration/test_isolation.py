@@ -18,6 +18,7 @@ ALL = (
     "notices",
     "accounts",
     "idempotency_keys",
+    "jobs",
     "listed",
     "listed_heads",
 )

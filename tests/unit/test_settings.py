@@ -71,7 +71,7 @@ def test_every_setting_is_shown_once_with_its_source(home: Path) -> None:
     lines = shown(home, AS="an@example.org")
 
     assert list(lines) == [
-        "home", "database_url", "as", "host", "port", "backups",
+        "home", "database_url", "as", "host", "port", "workers", "backups",
         "storage", "storage_endpoint", "storage_region", "storage_path_style", "signing_key",
         "upload_limit_bytes", "entry_limit_bytes", "ratio_limit",
         "unpacked_limit_bytes", "entries_limit", "attachments_limit", "manifest_limit_bytes",

@@ -1,4 +1,4 @@
-"""An operation asked for over HTTP by a client that hangs up; the server goes on with it, or does not, by itself."""
+"""An operation asked for over HTTP by a client that hangs up; what was asked for goes on by itself, or never begins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from pathlib import Path
 import uvicorn
 
 from api.http import create_app
+from api.jobs.desk import Errand
+from api.jobs.running import run_job
+from api.jobs.shown import list_jobs, read_job
 from domain.accounts import make_token
+from domain.ids import AccountId
 from tests.faults.sweep.operations import OPERATIONS, World
 from tests.faults.sweep.planting import GIVEN, Plant, Planted, Server, planted_in
 
@@ -46,7 +50,21 @@ def asked(operation: str, world: World, plant: Plant, server: Server) -> tuple[s
             except (RemoteDisconnected, ConnectionError, json.JSONDecodeError, AttributeError):
                 how = GONE
             client.close()
+            if (ended := _jobs_done(world)) and how != GONE:
+                how = ended
     return how, planted
+
+
+def _jobs_done(world: World) -> str | None:
+    """How the job ended that the client asked for, if it came to that; done here, as by a worker."""
+    account = AccountId(world.known.subject)
+    jobs, _ = list_jobs(world.application, account, state="queued", kind=None, before=None, limit=2)
+    for job in jobs:
+        run_job(world.installed, account, job.id, Errand(lambda _: None))
+        ended = read_job(world.application, account, job.id)
+        assert ended is not None
+        return "done" if ended.problem is None else str(json.loads(bytes(ended.problem))["code"])
+    return None
 
 
 @contextmanager

@@ -1,0 +1,106 @@
+"""Jobs: what was asked for that takes long, how far it has come, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http import replies
+from api.http.caller import Caller, Inside
+from api.http.errors import CursorRefused, FileUnknown
+from api.http.tags import from_cursor, to_cursor
+from api.jobs import enqueue
+from api.jobs.cancelling import cancel_job
+from api.jobs.shown import JobShown, list_jobs, read_job
+from domain.control import check_writes
+from domain.ids import is_canonical
+
+router = APIRouter(prefix="/accounts/{account}/jobs", tags=["jobs"])
+
+State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+_LOOK_AGAIN_S = 1
+
+
+def accepted(
+    request: Request,
+    asking: Caller,
+    kind: str,
+    wanted: dict[str, Any],
+    *,
+    secrets: dict[str, str | None] | None = None,
+) -> Response:
+    """Ask for a job of *kind* in the caller's name, and say where it is. What is None of *secrets* was not given."""
+    given = {name: value for name, value in (secrets or {}).items() if value is not None}
+    account = asking.access.account
+    queued = enqueue(
+        asking.application,
+        asking.settings,
+        account,
+        asking.actor,
+        kind,
+        request=wanted,
+        secrets=given,
+        request_id=request.state.request_id,
+    )
+    job = read_job(asking.application, account, queued.id)
+    assert job is not None, "it is kept for days"
+    return replies.json(job, status=202, headers={"Location": queued.path, **_follow(job)})
+
+
+@router.get("", summary="List the jobs, newest first")
+def listed(
+    request: Request,
+    asking: Inside,
+    state: Annotated[State | None, Query()] = None,
+    kind: Annotated[str | None, Query(max_length=40, pattern="^[a-z-]+$")] = None,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Response:
+    """Those of the last 30 days, in one state or of one kind."""
+    before = None if cursor is None else from_cursor(cursor, parts=1)[0]
+    if before is not None and not is_canonical(before):
+        raise CursorRefused(str(cursor)[:80])
+    jobs, is_more = list_jobs(
+        asking.application, asking.access.account, state=state, kind=kind, before=before, limit=limit
+    )
+    headers = None
+    if is_more:
+        which = {name: value for name, value in (("state", state), ("kind", kind)) if value is not None}
+        query = urlencode({**which, "limit": limit, "cursor": to_cursor(jobs[-1].id)})
+        headers = {"Link": f'<{request.url.path}?{query}>; rel="next"'}
+    return replies.json({"items": jobs}, headers=headers)
+
+
+@router.get("/{job}", summary="How far a job has come, and what came of it")
+def shown(asking: Inside, job: str) -> Response:
+    """Its result is what it was asked for, its problem what kept it from that."""
+    found = _job(asking, job)
+    return replies.json(found, headers=_follow(found))
+
+
+@router.post("/{job}/cancel", status_code=202, summary="Cancel a job")
+def cancelled(asking: Inside, job: str) -> Response:
+    """One that waits is cancelled at once, one that runs is broken off soon; one that has ended stays as it is."""
+    found = _job(asking, job)
+    if found.requested_by != asking.actor.name:
+        check_writes(asking.access.role, "cancelling another's job")
+    cancel_job(asking.application, asking.access.account, job)
+    found = _job(asking, job)
+    return replies.json(found, status=202, headers=_follow(found))
+
+
+def _job(asking: Caller, job: str) -> JobShown:
+    found = read_job(asking.application, asking.access.account, job) if is_canonical(job) else None
+    if found is None:
+        raise FileUnknown("job", job)
+    return found
+
+
+def _follow(job: JobShown) -> dict[str, str]:
+    """The headers of a job's answer: which revision of it this is, and when it is worth asking again."""
+    headers = {"ETag": f'"{job.revision}"'}
+    return headers if job.has_ended else {**headers, "Retry-After": str(_LOOK_AGAIN_S)}

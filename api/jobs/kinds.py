@@ -1,0 +1,15 @@
+"""The kinds of jobs there are, by name."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from api.jobs.context import JobKind
+
+
+@cache
+def kinds() -> dict[str, JobKind]:
+    """Every kind of job by its name. Their modules are read here, when the first job is to be done."""
+    from api.jobs import backups
+
+    return {"backup": backups.BACKUP}
