@@ -40,7 +40,6 @@ if TYPE_CHECKING:  # there is nothing of that name to import
 
 _PART_BYTES = 8 << 20  # of at most 10,000: 78 GiB; and memory is three of them
 _AT_ONCE = 2
-_TRIES = 4
 _CONNECT_S = 5
 _SAYS = re.compile(r"<Code>([^<]*)</Code>(?:\s*<Message>([^<]*)</Message>)?")
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -63,8 +62,8 @@ class S3Location(NamedTuple):
 class S3Shelf:
     """The objects of a bucket below a prefix."""
 
-    def __init__(self, location: S3Location, *, timeout_s: float = 120) -> None:
-        """*timeout_s*: for a request, and for trying it again; a part of what is written is 8 MiB."""
+    def __init__(self, location: S3Location, *, timeout_s: float = 120, retries: int = 4) -> None:
+        """*timeout_s*: for a request, such as a part of 8 MiB, and for trying it again, at most *retries* times."""
         self._location = location
         said: S3Config = {}
         if location.endpoint is not None:
@@ -82,7 +81,7 @@ class S3Shelf:
                 "connect_timeout": timedelta(seconds=min(_CONNECT_S, timeout_s)),
                 "timeout": timedelta(seconds=timeout_s),
             },
-            retry_config={"max_retries": _TRIES, "retry_timeout": timedelta(seconds=timeout_s)},
+            retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=timeout_s)},
         )
 
     @contextmanager
