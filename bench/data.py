@@ -34,7 +34,6 @@ from domain.tree import append as append_leaves
 from domain.work import Work
 
 SEED = 20261124
-CUSTOMERS, ITEMS, LEDGER_ACCOUNTS = 400, 200, 60
 FIRST_DAY = datetime(2023, 1, 2, 8, tzinfo=UTC)
 DAYS = 3 * 365
 _LEAVES_A_BATCH = 10_000  # the tree is cheapest in batches of thousands
@@ -89,6 +88,14 @@ class Account(NamedTuple):
     events: int
 
 
+class Size(NamedTuple):
+    """How many entities an account has, beside documents of four events each."""
+
+    customers: int = 400
+    items: int = 200
+    ledger_accounts: int = 60
+
+
 class MasterData(NamedTuple):
     """What documents refer to."""
 
@@ -106,14 +113,14 @@ class Fact(NamedTuple):
     state: Any
 
 
-def make_account(database: Database, *, documents: int, name: str = "bench") -> Account:
-    """Open an account and fill it with *documents* invoices, 4 events each, beside a few hundred other entities."""
+def make_account(database: Database, *, documents: int, name: str = "bench", size: Size = Size()) -> Account:  # noqa: B008
+    """Open an account and fill it with *documents* invoices, 4 events each, beside some other entities."""
     application = Application(database, clock=lambda: FIRST_DAY)
     person = ensure_person(database, "bench@example.com", "Bench", at=FIRST_DAY)
     access = open_account(application, name, person, SETTINGS, via="cli")
     actor = Actor.person(person.id, "cli")
     chance = random.Random(SEED)
-    master: MasterData = application.run(access.account, actor, lambda work: _master_data(work, chance))
+    master: MasterData = application.run(access.account, actor, lambda work: _master_data(work, chance, size))
     events = _copy_documents(database, access, actor, _documents(chance, master, documents))
     with database.session("postgres") as connection:
         connection.execute("VACUUM (ANALYZE) events, entities")
@@ -121,13 +128,13 @@ def make_account(database: Database, *, documents: int, name: str = "bench") -> 
     return Account(access, actor, events)
 
 
-def _master_data(work: Work, chance: random.Random) -> MasterData:
+def _master_data(work: Work, chance: random.Random, size: Size) -> MasterData:
     ledger = [
         commands.create(work, Kind.LEDGER_ACCOUNT, {"number": f"70{n:04}", "name": f"Verkoop {n}", "type": "income"})
-        for n in range(LEDGER_ACCOUNTS)
+        for n in range(size.ledger_accounts)
     ]
     items = []
-    for n in range(ITEMS):
+    for n in range(size.items):
         name = f"{chance.choice(_WORDS)} {chance.choice(_WORDS)} {n}"
         price, vat, account = (
             Decimal(chance.randrange(150, 9000)) / 100,
@@ -155,7 +162,7 @@ def _master_data(work: Work, chance: random.Random) -> MasterData:
             )
         )
     customers = []
-    for n in range(CUSTOMERS):
+    for n in range(size.customers):
         code, city = chance.choice(_CITIES)
         street = f"{chance.choice(_STREETS)} {chance.randrange(1, 200)}"
         party = Party(

@@ -60,10 +60,19 @@ class AccountClosed(DomainError):
         return "the account is closed and takes no changes"
 
 
+class BackupRetention(Value, frozen=True, kw_only=True):
+    """Of how many days, weeks and months the last daily backup is kept; of those that have one."""
+
+    daily: Annotated[int, Meta(ge=1, le=366)] = 14
+    weekly: Annotated[int, Meta(ge=0, le=520)] = 8
+    monthly: Annotated[int, Meta(ge=0, le=240)] = 12
+
+
 class SettingsFields(Value, frozen=True, kw_only=True):
     """What the account's data mean: its company, currency, numbers, and the day up to which its books are closed.
 
-    ``time_zone`` decides which calendar day it is for the seller. ``closed_until`` is inclusive.
+    ``time_zone`` decides which calendar day it is for the seller. ``closed_until`` is inclusive. ``retention_days``:
+    how long streams that were retired are kept. ``backups_kept``: which of the daily backups are.
     """
 
     company: Party | None = None
@@ -74,6 +83,7 @@ class SettingsFields(Value, frozen=True, kw_only=True):
     number_formats: dict[str, str] = {}
     closed_until: dt.date | None = None
     retention_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+    backups_kept: BackupRetention = BackupRetention()
 
 
 class Opened(Value, frozen=True, kw_only=True):
@@ -179,7 +189,10 @@ class CustomFieldRemoved(Value, frozen=True, kw_only=True):
 
 
 class BackupTaken(Value, frozen=True, kw_only=True):
-    """An archive was written: of which stream, up to which position, with which tree head (hexadecimal)."""
+    """An archive was written: of which stream, up to which position, with which tree head (hexadecimal).
+
+    ``daily``: by the service itself, read back and found sound; one of those that the retention rule is about.
+    """
 
     archive: str
     file: Text
@@ -189,11 +202,61 @@ class BackupTaken(Value, frozen=True, kw_only=True):
     size: int
     sha256: str
     encrypted: bool = False
+    daily: bool = False
 
 
 class BackupFailed(Value, frozen=True, kw_only=True):
-    """No archive came about."""
+    """No archive came about. ``attempts``: how often a daily backup was tried before it was left for the next night."""
 
+    code: str
+    reason: Annotated[str, Meta(max_length=2000)]
+    attempts: int | None = None
+
+
+class BackupsExpired(Value, frozen=True, kw_only=True):
+    """Daily backups that the retention rule does not keep any longer: their files are gone."""
+
+    archives: tuple[str, ...]
+    rule: BackupRetention
+
+
+class FigureShrunk(Value, frozen=True, kw_only=True):
+    """A count or sum of the account, as its timeline leads to it and as it is."""
+
+    figure: Text
+    expected: str
+    found: str
+
+
+class AccountShrunk(Value, frozen=True, kw_only=True):
+    """An alarm: the account has less than at the backup before, and nothing on its timeline says why.
+
+    ``archive``: the one in which that was found, of ``stream`` at ``position``; empty where that is not sound itself
+    and was not kept. ``figures`` are the first of them.
+    """
+
+    archive: str | None = None
+    before: str
+    stream: int
+    position: int
+    figures: tuple[FigureShrunk, ...]
+    figures_count: int
+
+
+class BackupRehearsed(Value, frozen=True, kw_only=True):
+    """An archive was built into a stream, found to be the same to the byte, and dropped again: it can be restored."""
+
+    archive: str
+    stream: int
+    position: int
+    root: str
+    entities: int
+
+
+class RehearsalFailed(Value, frozen=True, kw_only=True):
+    """An archive could not be built into a stream, or came out otherwise than it is."""
+
+    archive: str
     code: str
     reason: Annotated[str, Meta(max_length=2000)]
 
@@ -439,6 +502,10 @@ CONTROL_EVENTS: dict[str, type[Value]] = {
     "custom_field.removed": CustomFieldRemoved,
     "backup.taken": BackupTaken,
     "backup.failed": BackupFailed,
+    "backups.expired": BackupsExpired,
+    "backup.rehearsed": BackupRehearsed,
+    "rehearsal.failed": RehearsalFailed,
+    "account.shrunk": AccountShrunk,
     "restore.begun": RestoreBegun,
     "restore.finished": RestoreFinished,
     "restore.failed": RestoreFailed,

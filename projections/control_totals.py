@@ -24,6 +24,8 @@ from domain.parties import Value
 
 MOST_CUSTOMERS = 10_000  # with something open each, then in one sum: a list without bound would not be a total
 
+HOW_MANY = ": how many"  # at the end of what the figure is called that counts the numbers of a series
+
 _NUMBER = re.compile(r"(.*?)(\d{1,18})(\D*)", re.DOTALL)
 _REVENUE_SIGN = {Kind.INVOICE: 1, Kind.RECEIPT: 1, Kind.CREDIT_NOTE: -1}
 
@@ -300,20 +302,28 @@ def differences(before: ControlTotals, after: ControlTotals) -> list[Difference]
     ]
 
 
-def _figures(totals: ControlTotals) -> dict[str, str]:
-    figures: dict[str, str] = {}
+def amounts(totals: ControlTotals) -> dict[str, Decimal]:
+    """The figures that can be added and taken off: all but first and last numbers, and what single customers owe."""
+    found: dict[str, Decimal] = {}
     for count in totals.counts:
-        figures[f"{count.kind} {count.state}"] = str(count.count)
+        found[f"{count.kind} {count.state}"] = Decimal(count.count)
     for open_ in totals.receivables:
-        figures[f"receivables {open_.currency}"] = str(open_.amount)
-    for open_ in totals.receivables_per_customer:
-        figures[f"receivables of {open_.customer or 'further customers'} {open_.currency}"] = str(open_.amount)
+        found[f"receivables {open_.currency}"] = open_.amount
     for part in totals.revenue:
         name = f"{part.year} {part.currency} VAT {part.category} {part.rate or ''}".strip()
-        figures[f"revenue {name}"] = str(part.taxable)
-        figures[f"tax {name}"] = str(part.tax)
+        found[f"revenue {name}"] = part.taxable
+        found[f"tax {name}"] = part.tax
     for year in totals.payments:
-        figures[f"payments {year.year} {year.currency}"] = str(year.amount)
+        found[f"payments {year.year} {year.currency}"] = year.amount
+    for numbers in totals.numbers:
+        found[f"{numbers.kind} series {numbers.series}{HOW_MANY}"] = Decimal(numbers.count)
+    return found
+
+
+def _figures(totals: ControlTotals) -> dict[str, str]:
+    figures = {name: str(amount) for name, amount in amounts(totals).items() if not name.endswith(HOW_MANY)}
+    for open_ in totals.receivables_per_customer:
+        figures[f"receivables of {open_.customer or 'further customers'} {open_.currency}"] = str(open_.amount)
     for numbers in totals.numbers:
         name = f"{numbers.kind} series {numbers.series}"
         figures[f"{name}: first, last, how many"] = f"{numbers.first}, {numbers.last}, {numbers.count}"

@@ -34,6 +34,13 @@ class Then(NamedTuple):
     state: Any
 
 
+class Changed(NamedTuple):
+    """An entity that got events, as its events led to it before, if it was there, and lead to it now; deleted or not."""
+
+    before: Any
+    now: Any
+
+
 class Was(NamedTuple):
     """An entity as it was at a position of a stream."""
 
@@ -132,3 +139,25 @@ def changed_since(
             then = Then(at, event.rules.evolve(state, event.data, event.entity, event.version))
     if then is not None:
         yield then
+
+
+def changed_between(
+    connection: Connection[Row], account: AccountId, stream: int, *, after: int, until: int
+) -> Iterator[Changed]:
+    """The entities that got events *after* a position, *until* another one, in order of id. Whatever is stored of them,
+    this is what their events say. The connection must be in a transaction.
+    """
+    parameters = {"account": account, "stream": stream, "after": after, "until": until}
+    changed: Changed | None = None
+    with connection.cursor(name="changed_between", binary=True) as cursor:
+        cursor.execute(SQL["read_changed_between"], parameters)
+        while rows := cursor.fetchmany(_EVENTS_A_BLOCK):
+            for (position, _), event in zip(rows, decode_lines(b"\n".join([row[1] for row in rows])), strict=True):
+                if changed is not None and changed.now.id != event.entity:
+                    yield changed
+                    changed = None
+                state = event.rules.evolve(changed.now if changed else None, event.data, event.entity, event.version)
+                before = changed.before if changed else None
+                changed = Changed(state if position <= after else before, state)
+    if changed is not None:
+        yield changed

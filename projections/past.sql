@@ -38,3 +38,16 @@ SELECT version, type, type_version, data FROM events
 WHERE account_id = %(account)s AND stream_id = %(stream)s AND entity_id = %(entity)s AND position <= %(last)s
   AND starts_with(type, %(kind)s || '.')
 ORDER BY version;
+
+-- name: read_changed_between
+-- The events up to a position of the entities that got any after an earlier one, by entity and version, with their
+-- positions. Keys: events_pkey for the range, events_version_key for each entity.
+SELECT e.position,
+       convert_to(event_line_1(e.type, e.type_version, e.entity_id, e.version, e.at, e.actor, e.via, e.data), 'UTF8')
+FROM events e
+WHERE e.account_id = %(account)s AND e.stream_id = %(stream)s AND e.position <= %(until)s
+  AND e.entity_id IN (
+    SELECT c.entity_id FROM events c
+    WHERE c.account_id = %(account)s AND c.stream_id = %(stream)s
+      AND c.position > %(after)s AND c.position <= %(until)s)
+ORDER BY e.entity_id, e.version;

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, cached_property
 from heapq import merge
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -38,7 +39,7 @@ from projections.control_totals import ControlTotals, Totaller
 from projections.moments import Moment, Position, resolve, resolve_head, written_moment
 from projections.past import changed_since, frontier_at
 from snapshots.container import ContainerWriter, EntrySink
-from snapshots.container.writer import ByteSink
+from snapshots.container.writer import ByteSink, Packed, WrittenEntry, pack
 from snapshots.format.manifest import (
     ATTACHMENTS,
     FORMAT_VERSION,
@@ -236,15 +237,16 @@ def write_archive(
     taken_at = application.clock()
     with (
         application.database.transaction(account, snapshot=True) as connection,
-        application.database.beside(account, connection) as second,
+        ExitStack() as stack,
         ContainerWriter(out, taken_at) as container,
     ):
         moment = moment_named(connection, account, stream, as_of, now=taken_at)
-        source = Source(connection, account, second, moment)
+        beside = application.database.beside(account, connection)
+        source = Source(connection, account, lambda: stack.enter_context(beside), moment)
         asked = None if as_of is None else written_moment(as_of)
         files = [_file(container, README, readme(source.control.name, taken_at, asked))]
-        for name, schema in schemas().items():
-            files.append(_file(container, SCHEMAS + name, schema))
+        for name, schema in _packed_schemas().items():
+            files.append(_listed_whole(container.add_packed(SCHEMAS + name, schema)))
         totaller = Totaller()
         for kind, name in SNAPSHOT_FILES.items():
             files.append(_write_snapshots(container, source, kind, name, totaller=totaller, progress=progress))
@@ -277,13 +279,16 @@ def moment_named(
 
 
 class Source:
-    """A stream of the account at a moment, as the connections' transactions see it."""
+    """A stream of the account at a moment, as the connections' transactions see it.
+
+    *beside* opens the second one, once, where there is work for two.
+    """
 
     def __init__(
-        self, connection: Connection[Row], account: AccountId, second: Connection[Row], moment: Moment
+        self, connection: Connection[Row], account: AccountId, beside: Callable[[], Connection[Row]], moment: Moment
     ) -> None:
         self._connection = connection
-        self._second = second
+        self._beside = beside
         self.account = account
         self.stream, self.head = moment
         last: int
@@ -298,12 +303,19 @@ class Source:
         )
         self.counts: dict[str, int]
         self._changed: dict[str, int] = {}
+        self._at_once: dict[str, tuple[bytes, int]] | None = None
         if self.is_past:
             rows = self._rows("count_kinds_then")
             self.counts = {kind: unchanged for kind, unchanged, _ in rows}
             self._changed = {kind: changed for kind, _, changed in rows}
         else:
             self.counts = dict(self._rows("count_kinds"))
+            if sum(self.counts.values()) <= SNAPSHOTS_A_BLOCK:
+                self._at_once = {kind: (lines + b"\n", n) for kind, lines, n in self._rows("read_all_snapshots")}
+
+    @cached_property
+    def _second(self) -> Connection[Row]:
+        return self._beside()
 
     def _rows(self, statement: str, connection: Connection[Row] | None = None, **values: object) -> list[Row]:
         parameters = {"account": self.account, "stream": self.stream, "head": self.head, **values}
@@ -315,6 +327,9 @@ class Source:
 
     def snapshots(self, kind: Kind) -> Iterator[tuple[bytes, int]]:
         """The kind's snapshot lines in order of id: blocks of whole lines, and how many each holds."""
+        if self._at_once is not None:
+            yield from (self._at_once[kind.value],) if kind.value in self._at_once else ()
+            return
         if self._changed.get(kind.value):
             yield from self._past_snapshots(kind)
             return
@@ -346,6 +361,9 @@ class Source:
         Two connections fetch every other block: assembling lines is the server's work, one process a connection.
         """
         places = range(0, self.head, LINES_A_BLOCK)
+        if len(places) <= 1:
+            yield self._lines(self._connection, places)
+            return
         with (
             ahead(self._lines(self._connection, places[::2])) as even,
             ahead(self._lines(self._second, places[1::2])) as odd,
@@ -371,10 +389,14 @@ class Source:
             start += len(piece)
             yield piece
 
+    @cached_property
+    def _attributions(self) -> list[Row]:
+        return self._rows("read_attributions")
+
     def segments(self) -> tuple[Segment, ...]:
         """How the stream's lines came, and who of those they name is linked to another or is not verified."""
         people: dict[int, list[Attributed]] = {}
-        for first, person, _, linked_to, verified in self._rows("read_attributions"):
+        for first, person, _, linked_to, verified in self._attributions:
             one = Attributed(person=PersonId(person), linked_to=PersonId(linked_to), verified=verified)
             people.setdefault(first, []).append(one)
         return tuple(
@@ -393,16 +415,25 @@ class Source:
         """Everybody that the timeline may name: who had access here, and who came with a segment."""
         named = {
             person: PersonNamed(id=PersonId(person), name=name, linked_to=PersonId(linked_to))
-            for _, person, name, linked_to, _ in self._rows("read_attributions")
+            for _, person, name, linked_to, _ in self._attributions
         }
         for person, name, email in self._rows("read_members_ever"):
             named[person] = PersonNamed(id=PersonId(person), name=name, email_hash=email_hash(salt, email))
         return tuple(named[person] for person in sorted(named))
 
 
+@cache
+def _packed_schemas() -> dict[str, Packed]:
+    """The schema files, packed once: for a small account that is most of an archive's bytes."""
+    return {name: pack(schema) for name, schema in schemas().items()}
+
+
 def _file(container: ContainerWriter, name: str, content: bytes) -> FileListed:
-    written = container.add(name, content)
-    return FileListed(name=name, bytes=written.size_bytes, sha256=written.sha256)
+    return _listed_whole(container.add(name, content))
+
+
+def _listed_whole(written: WrittenEntry) -> FileListed:
+    return FileListed(name=written.name, bytes=written.size_bytes, sha256=written.sha256)
 
 
 def _write_snapshots(
@@ -413,9 +444,13 @@ def _write_snapshots(
             totaller.add(kind, block)
             yield block, rows
 
-    # Three at once: the server assembles a block, the one before is added up, and the one before that is packed.
-    with ahead(source.snapshots(kind)) as blocks, ahead(totalled(blocks)) as added_up:
-        listed = _write_lines(container, name, added_up, most=source.most(kind), progress=progress)
+    most = source.most(kind)
+    if most <= SNAPSHOTS_A_BLOCK:  # a thread would take longer to start than its work
+        listed = _write_lines(container, name, totalled(source.snapshots(kind)), most=most, progress=progress)
+    else:
+        # Three at once: the server assembles a block, the one before is added up, and the one before that is packed.
+        with ahead(source.snapshots(kind)) as blocks, ahead(totalled(blocks)) as added_up:
+            listed = _write_lines(container, name, added_up, most=most, progress=progress)
     source.counts[kind.value] = listed.rows or 0
     return listed
 

@@ -44,6 +44,11 @@ FROM (SELECT state, entity_id FROM entities
         AND entity_id > %(after)s::uuid
       ORDER BY entity_id LIMIT %(rows)s) AS block;
 
+-- name: read_all_snapshots
+-- The snapshot lines of each kind in order of id, and how many: for an account that is small. Key: entities_pkey.
+SELECT kind, convert_to(string_agg(state, E'\n' ORDER BY entity_id), 'UTF8'), count(*) FROM entities
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND NOT deleted GROUP BY kind;
+
 -- name: read_lines
 -- The lines of a range of positions, in order. Key: events_pkey.
 SELECT convert_to(string_agg(line, E'\n'), 'UTF8')

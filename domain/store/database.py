@@ -2,6 +2,7 @@
 
 ``counterfoil_app`` is subject to row-level security and cannot bypass it; ``counterfoil_builder`` may only insert into
 a stream's tables, and reads nothing; ``counterfoil_purger`` may delete, from streams that no account points at;
+``counterfoil_keeper`` sees where every account stands and when it was backed up, and nothing of what it holds;
 ``counterfoil_queue`` has the job queue, and nothing else.
 """
 
@@ -27,9 +28,11 @@ Row = TupleRow
 APP = "counterfoil_app"
 BUILDER = "counterfoil_builder"
 PURGER = "counterfoil_purger"
+KEEPER = "counterfoil_keeper"
 
 # Times come out as RFC 3339 wants them, whatever the server's zone; jit compiles longer than our statements run.
 _SESSION = "SET TIME ZONE 'UTC'; SET jit = off; SET search_path = public"
+_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _SNAPSHOT_GONE = (psycopg.errors.UndefinedObject, psycopg.errors.ObjectNotInPrerequisiteState)
 _QUEUE_SINCE = 11  # the migration that makes room for the queue
 _MIGRATION_LOCK = 0x636F756E74  # any number that no other software locks on: "count" in ASCII
@@ -142,13 +145,11 @@ class Database:
 
         With *snapshot* it is read only and sees one moment throughout (REPEATABLE READ).
         """
+        settings: list[sql.Composable] = [sql.SQL(_SNAPSHOT)] if snapshot else []
+        settings += [_local(name, value) for name, value in (("account", account), ("person", person)) if value]
         with self.connection() as connection, connection.transaction():
-            if snapshot:
-                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            if account is not None:
-                set_account(connection, account)
-            if person is not None:
-                set_person(connection, person)
+            if settings:  # all of them in one round trip
+                connection.execute(sql.SQL("; ").join(settings))
             yield connection
 
     @contextmanager
@@ -157,7 +158,7 @@ class Database:
         exported = first.execute("SELECT pg_export_snapshot()").fetchone()
         assert exported is not None, "a function's result is a row"
         with self.connection() as connection, connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            connection.execute(_SNAPSHOT)
             try:
                 connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(exported[0])))
             except _SNAPSHOT_GONE as wrong:  # the server was restarted just now, and *first* does not know it yet
@@ -184,12 +185,16 @@ class Database:
 
 def set_account(connection: Connection[Row], account: AccountId) -> None:
     """From here to the transaction's end the connection sees the rows of *account*."""
-    connection.execute(sql.SQL("SET LOCAL counterfoil.account = {}").format(sql.Literal(str(account))))
+    connection.execute(_local("account", account))
 
 
 def set_person(connection: Connection[Row], person: PersonId) -> None:
     """From here to the transaction's end the connection sees what is *person*'s own."""
-    connection.execute(sql.SQL("SET LOCAL counterfoil.person = {}").format(sql.Literal(str(person))))
+    connection.execute(_local("person", person))
+
+
+def _local(name: str, value: str) -> sql.Composed:
+    return sql.SQL("SET LOCAL {} = {}").format(sql.Identifier("counterfoil", name), sql.Literal(value))
 
 
 def migrate(connection: Connection[Row]) -> int:
@@ -228,7 +233,7 @@ def _migrations() -> dict[int, bytes]:
 
 def _make_roles(connection: Connection[Row]) -> None:
     """The roles of this database's service; they belong to the whole server, so they may be there already."""
-    for role, attributes in ((APP, ""), (BUILDER, "BYPASSRLS"), (PURGER, ""), (QUEUE, "")):
+    for role, attributes in ((APP, ""), (BUILDER, "BYPASSRLS"), (PURGER, ""), (KEEPER, ""), (QUEUE, "")):
         there = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
         try:
             with connection.transaction():

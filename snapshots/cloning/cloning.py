@@ -581,7 +581,7 @@ def _reading(
     try:
         with database.transaction(account, snapshot=True) as first, database.beside(account, first) as second:
             moment = moment_named(first, account, None, as_of, now=now)
-            yield (first, second), Source(first, account, second, moment)
+            yield (first, second), Source(first, account, lambda: second, moment)
             is_done = True
     except psycopg.OperationalError:
         if not is_done:

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from struct import pack
+from struct import pack as packed_struct
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 from isal import isal_zlib
 
@@ -80,6 +80,25 @@ class WrittenEntry:
     packed_bytes: int
     crc32: int
     sha256: str  # lower-case hexadecimal
+
+
+class Packed(NamedTuple):
+    """Content that is ready to be an entry: how it is packed, and what is said of it."""
+
+    method: int
+    packed: bytes
+    size_bytes: int
+    crc32: int
+    sha256: str
+
+
+def pack(content: bytes) -> Packed:
+    """*content*, deflated where that makes it smaller, stored otherwise."""
+    packed = isal_zlib.compress(content, _LEVEL, -isal_zlib.MAX_WBITS)
+    method = DEFLATED
+    if not len(content) // WRITTEN_RATIO < len(packed) < len(content):
+        packed, method = content, STORED
+    return Packed(method, packed, len(content), isal_zlib.crc32(content), sha256(content).hexdigest())
 
 
 class EntrySink:
@@ -187,24 +206,23 @@ class ContainerWriter:
         """
         if len(content) >= WIDE_FROM:
             raise _too_large(name, self._offset, found_bytes=len(content), max_bytes=WIDE_FROM - 1)
+        return self.add_packed(name, pack(content))
+
+    def add_packed(self, name: str, content: Packed) -> WrittenEntry:
+        """Write as `add` does what is packed already."""
         self._begin(name)
         header_offset = self._offset
-        packed = isal_zlib.compress(content, _LEVEL, -isal_zlib.MAX_WBITS)
-        method = DEFLATED
-        if not len(content) // WRITTEN_RATIO < len(packed) < len(content):
-            packed, method = content, STORED
         written = WrittenEntry(
             name=name,
-            size_bytes=len(content),
-            packed_bytes=len(packed),
-            crc32=isal_zlib.crc32(content),
-            sha256=sha256(content).hexdigest(),
+            size_bytes=content.size_bytes,
+            packed_bytes=len(content.packed),
+            crc32=content.crc32,
+            sha256=content.sha256,
         )
-        header = self._local_header(name, method=method, flags=0)._replace(
+        header = self._local_header(name, method=content.method, flags=0)._replace(
             crc32=written.crc32, packed_bytes=written.packed_bytes, size_bytes=written.size_bytes
         )
-        self._put(LOCAL.pack(*header) + name.encode())
-        self._put(packed)
+        self._put(LOCAL.pack(*header) + name.encode() + content.packed)
         self._end(header, written, header_offset)
         return written
 
@@ -328,7 +346,7 @@ def _narrow(value: int) -> int:
 
 
 def _zip64(*values: int) -> bytes:
-    return pack(f"<HH{len(values)}Q", EXTRA_ZIP64, 8 * len(values), *values)
+    return packed_struct(f"<HH{len(values)}Q", EXTRA_ZIP64, 8 * len(values), *values)
 
 
 def _dos_time(moment: datetime) -> tuple[int, int]:

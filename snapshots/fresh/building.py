@@ -38,6 +38,18 @@ def fresh_stream(database: Database, account: AccountId, actor: Actor, at: datet
             yield made
 
 
+@contextmanager
+def passing_stream(database: Database, account: AccountId, actor: Actor, at: datetime) -> Iterator[StreamBuilder]:
+    """Who fills a stream that is never to be live: however the ``with`` ends, it is abandoned and its rows are swept."""
+    with database.session(BUILDER) as owner:
+        stream = begin_stream(database, account, actor, at, owner)
+        try:
+            with _filling(database, account, stream, owner) as made:
+                yield made
+        finally:
+            _sweep(database, account, stream)
+
+
 @dataclass(eq=False)
 class StreamBusy(RestoreError):
     """Somebody is at work on the stream: it is being purged, or copied from, or made live again."""

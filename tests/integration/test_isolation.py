@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from domain.store.database import APP, BUILDER, PURGER, Database
+from domain.store.database import APP, BUILDER, KEEPER, PURGER, Database
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import TENANT_TABLES, Books
 
@@ -21,6 +21,7 @@ ALL = (
     "jobs",
     "listed",
     "listed_heads",
+    "daily_backups",
 )
 
 
@@ -55,17 +56,17 @@ def test_the_services_role_owns_nothing_and_bypasses_nothing(shared_database: Da
     with psycopg.connect(shared_database.dsn) as connection:
         roles = connection.execute(
             "SELECT rolname, rolsuper, rolbypassrls, rolcanlogin FROM pg_roles WHERE rolname = ANY(%s) ORDER BY 1",
-            ([APP, BUILDER, PURGER],),
+            ([APP, BUILDER, KEEPER, PURGER],),
         ).fetchall()
         owned = connection.execute(
             "SELECT count(*) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE r.rolname = ANY(%s)",
-            ([APP, BUILDER, PURGER],),
+            ([APP, BUILDER, KEEPER, PURGER],),
         ).fetchone()
         definers = connection.execute(
             "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         ).fetchone()
 
-    assert roles == [(APP, False, False, False), (BUILDER, False, True, False), (PURGER, False, False, False)]
+    assert roles == [(role, False, role == BUILDER, False) for role in (APP, BUILDER, KEEPER, PURGER)]
     assert (owned, definers) == ((0,), (0,))
 
 
@@ -93,6 +94,10 @@ REFUSED: list[tuple[str, str, type[psycopg.Error]]] = [
     (BUILDER, "UPDATE streams SET status = 'live'", psycopg.errors.InsufficientPrivilege),
     (PURGER, "INSERT INTO events SELECT * FROM events", psycopg.errors.InsufficientPrivilege),
     (PURGER, "UPDATE streams SET status = 'retired'", psycopg.errors.InsufficientPrivilege),
+    (KEEPER, "SELECT * FROM events", psycopg.errors.InsufficientPrivilege),
+    (KEEPER, "SELECT slug FROM accounts", psycopg.errors.InsufficientPrivilege),
+    (KEEPER, "SELECT data FROM control_events", psycopg.errors.InsufficientPrivilege),
+    (KEEPER, "UPDATE daily_backups SET archive = NULL", psycopg.errors.InsufficientPrivilege),
 ]
 
 

@@ -1,0 +1,155 @@
+"""Whose turn it is, of all accounts, and what is known of each one's daily backups.
+
+What is to be done is a row an account, in the database: whoever comes first claims it for a while, so that any number
+of processes can be at it, and what one of them was killed over is anybody's again after that while.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+from psycopg import Connection
+
+from domain.accounts import Access, service_access
+from domain.application import Application
+from domain.control import Control, Role
+from domain.ids import AccountId
+from domain.store.database import KEEPER, Database, Row
+from domain.store.statements import statements
+from domain.store.streams import AccountUnknown
+from projections.control_totals import ControlTotals
+from snapshots.daily.nights import LONGEST_AHEAD, next_night, next_rehearsal
+
+SQL = statements("snapshots.daily", "schedule.sql")
+CLAIMED_FOR = timedelta(minutes=30)  # far longer than a backup takes; what a killed process had waits as long
+_LONGEST_TO_A_REHEARSAL = timedelta(days=33)
+# What an archive says of an account beside its stream: a change of it is a change of the account.
+_IN_ARCHIVES = [
+    "account.renamed",
+    "settings.changed",
+    "module.enabled",
+    "module.disabled",
+    "custom_field.defined",
+    "custom_field.changed",
+    "custom_field.removed",
+    "access.granted",
+    "attribution.trusted",
+    "person.linked",
+    "person.unlinked",
+]
+_CONTROL = msgspec.json.Decoder(Control)
+_TOTALS = msgspec.json.Decoder(ControlTotals)
+
+
+class KeptBackup(NamedTuple):
+    """A daily backup that is kept: its archive, its file, when it was taken, and its size."""
+
+    archive: str
+    file: str
+    at: datetime
+    size_bytes: int
+
+
+_KEPT = msgspec.json.Decoder(tuple[KeptBackup, ...])
+
+
+class Turn(NamedTuple):
+    """An account that is this process's to look after: until when it should have been, and whether it changed."""
+
+    account: AccountId
+    time_zone: str
+    due_at: datetime
+    changed: bool
+
+
+class Last(NamedTuple):
+    """What the newest daily backup has: its archive, of which stream up to where, and its control totals."""
+
+    archive: str
+    stream: int
+    position: int
+    totals: ControlTotals
+
+
+class Standing(NamedTuple):
+    """An account, and what is known of its daily backups."""
+
+    access: Access
+    control_position: int
+    attempts: int
+    due_at: datetime
+    last: Last | None
+    kept: tuple[KeptBackup, ...]
+
+
+def schedule_new(application: Application) -> int:
+    """Give the accounts that were never looked after their night and their day of the month. How many there were."""
+    with application.database.session(KEEPER) as keeper:
+        accounts = [AccountId(account) for (account,) in keeper.execute(SQL["list_unscheduled"])]
+    now = application.clock()
+    for account in accounts:
+        zone = service_access(application.database, account).control.settings.time_zone
+        with application.database.transaction(account) as connection:
+            connection.execute(
+                SQL["insert_schedule"],
+                {
+                    "account": account,
+                    "zone": zone,
+                    "next": next_night(account, zone, after=now),
+                    "rehearse": next_rehearsal(account, zone, after=now),
+                },
+            )
+    return len(accounts)
+
+
+def claim_due(keeper: Connection[Row], now: datetime, *, most: int) -> list[Turn]:
+    """Up to *most* accounts whose time has come: nobody else gets them for a while. Those of no use are put off."""
+    key = {
+        "now": now,
+        "until": now + CLAIMED_FOR,
+        "too_far": now + LONGEST_AHEAD,
+        "most": most,
+        "types": _IN_ARCHIVES,
+    }
+    turns = [Turn(AccountId(account), *rest) for account, *rest in keeper.execute(SQL["claim_due"], key)]
+    idle = [turn for turn in turns if not (turn.changed and turn.due_at <= now)]
+    if idle:
+        put_off = {
+            "now": now,
+            "accounts": [turn.account for turn in idle],
+            "next": [next_night(turn.account, turn.time_zone, after=now) for turn in idle],
+            "current": [not turn.changed for turn in idle],
+        }
+        keeper.execute(SQL["put_off"], put_off)
+    return turns
+
+
+def claim_rehearsals(application: Application, *, most: int) -> list[AccountId]:
+    """Up to *most* accounts whose newest backup is to be rehearsed; their next rehearsal is planned."""
+    now = application.clock()
+    key = {"now": now, "too_far": now + _LONGEST_TO_A_REHEARSAL, "most": most}
+    with application.database.session(KEEPER) as keeper, keeper.transaction():
+        rows = keeper.execute(SQL["claim_rehearsals"], key).fetchall()
+        for account, zone in rows:
+            planned = next_rehearsal(AccountId(account), zone, after=now)
+            keeper.execute(SQL["put_off_rehearsal"], {"account": account, "next": planned})
+    return [AccountId(account) for account, _ in rows]
+
+
+def read_standing(database: Database, account: AccountId) -> Standing:
+    """Where the account stands. Raises AccountUnknown."""
+    with database.transaction(account) as connection:
+        row = connection.execute(SQL["read_standing"], {"account": account}).fetchone()
+    if row is None:
+        raise AccountUnknown(account)
+    slug, control_position, control, attempts, due_at, stream, position, archive, totals, kept = row
+    access = Access(account, slug, Role.ADMINISTRATOR, _CONTROL.decode(control))
+    last = None if archive is None else Last(archive, stream, position, _TOTALS.decode(totals))
+    return Standing(access, control_position, attempts, due_at, last, _KEPT.decode(kept))
+
+
+def kept_of(text: str) -> tuple[KeptBackup, ...]:
+    """The daily backups that are kept, as they are written down."""
+    return _KEPT.decode(text)

@@ -1,0 +1,92 @@
+-- name: list_unscheduled
+-- Accounts that were never looked after, for the keeper. Reads accounts once.
+SELECT account_id::text FROM accounts a
+WHERE NOT EXISTS (SELECT 1 FROM daily_backups d WHERE d.account_id = a.account_id) ORDER BY 1;
+
+-- name: insert_schedule
+-- Once: somebody else may have been first.
+INSERT INTO daily_backups (account_id, time_zone, next_at, rehearse_at)
+VALUES (%(account)s, %(zone)s, %(next)s, %(rehearse)s) ON CONFLICT DO NOTHING;
+
+-- name: claim_due
+-- Whose turn it is, the longest waiting first, for the keeper: theirs until a time, and whether they changed since their
+-- newest daily backup. What lies too far ahead was planned by a clock that ran ahead. Key: daily_backups_next; row locks
+-- for the length of the statement.
+UPDATE daily_backups d SET claimed_until = %(until)s
+FROM (SELECT account_id FROM daily_backups
+      WHERE (next_at <= %(now)s OR next_at > %(too_far)s)
+        AND (claimed_until IS NULL OR claimed_until <= %(now)s OR claimed_until > %(until)s)
+      ORDER BY next_at LIMIT %(most)s FOR UPDATE SKIP LOCKED) AS due
+JOIN streams s ON s.account_id = due.account_id AND s.status = 'live'
+WHERE d.account_id = due.account_id
+RETURNING d.account_id::text, d.time_zone, d.next_at,
+          (d.stream_id, d.position) IS DISTINCT FROM (s.stream_id, s.head_position) OR EXISTS (
+              SELECT 1 FROM control_events c
+              WHERE c.account_id = d.account_id AND c.position > d.control_position AND c.type = ANY(%(types)s));
+
+-- name: put_off
+-- For the keeper: who did not change, and whose time was planned wrongly.
+UPDATE daily_backups d
+SET next_at = n.next_at, claimed_until = NULL, attempts = 0,
+    current_at = CASE WHEN n.is_current THEN %(now)s ELSE d.current_at END
+FROM unnest(%(accounts)s::uuid[], %(next)s::timestamptz[], %(current)s::boolean[]) AS n (account_id, next_at, is_current)
+WHERE d.account_id = n.account_id;
+
+-- name: release
+-- For the keeper: what was claimed and not begun is anybody's again.
+UPDATE daily_backups SET claimed_until = NULL WHERE account_id = ANY(%(accounts)s::uuid[]);
+
+-- name: claim_rehearsals
+-- Whose newest backup is to be rehearsed, for the keeper, which plans the next one. Key: daily_backups_rehearse.
+SELECT account_id::text, time_zone FROM daily_backups
+WHERE rehearse_at <= %(now)s OR rehearse_at > %(too_far)s
+ORDER BY rehearse_at LIMIT %(most)s FOR UPDATE SKIP LOCKED;
+
+-- name: put_off_rehearsal
+UPDATE daily_backups SET rehearse_at = %(next)s WHERE account_id = %(account)s;
+
+-- name: read_standing
+-- The account, and what is known of its daily backups. Keys: accounts_pkey, daily_backups_pkey.
+SELECT a.slug, a.control_position, a.control, d.attempts, d.next_at, d.stream_id, d.position, d.archive, d.totals,
+       d.kept
+FROM accounts a JOIN daily_backups d ON d.account_id = a.account_id
+WHERE a.account_id = %(account)s;
+
+-- name: record_taken
+UPDATE daily_backups
+SET time_zone = %(zone)s, next_at = %(next)s, claimed_until = NULL, attempts = 0, stream_id = %(stream)s,
+    position = %(position)s, control_position = %(control_position)s, archive = %(archive)s, taken_at = %(taken_at)s,
+    size_bytes = %(size)s, seconds = %(seconds)s, totals = %(totals)s, kept = %(kept)s,
+    kept_bytes = %(kept_bytes)s, current_at = %(taken_at)s,
+    shrunk_at = CASE WHEN %(shrunk)s THEN %(taken_at)s ELSE shrunk_at END
+WHERE account_id = %(account)s;
+
+-- name: record_failed
+UPDATE daily_backups
+SET next_at = %(next)s, claimed_until = NULL, attempts = %(attempts)s, failed_at = %(at)s, failed_code = %(code)s,
+    failed_reason = %(reason)s, shrunk_at = CASE WHEN %(shrunk)s THEN %(at)s ELSE shrunk_at END
+WHERE account_id = %(account)s;
+
+-- name: record_proven
+UPDATE daily_backups SET proven_archive = %(archive)s, proven_at = %(at)s WHERE account_id = %(account)s;
+
+-- name: record_expired
+UPDATE daily_backups SET kept = %(kept)s, kept_bytes = %(kept_bytes)s WHERE account_id = %(account)s;
+
+-- name: read_status
+-- Key: daily_backups_pkey.
+SELECT time_zone, next_at, attempts, stream_id, position, archive, taken_at, size_bytes, seconds, current_at, failed_at,
+       failed_code, failed_reason, shrunk_at, rehearse_at, proven_archive, proven_at, kept
+FROM daily_backups WHERE account_id = %(account)s;
+
+-- name: read_figures
+-- Over all accounts, for the keeper. Reads daily_backups once.
+SELECT count(*), count(*) FILTER (WHERE archive IS NULL), count(*) FILTER (WHERE attempts > 0 OR failed_at > current_at),
+       count(*) FILTER (WHERE shrunk_at >= taken_at), count(*) FILTER (WHERE proven_at IS NULL),
+       coalesce(sum(kept_bytes), 0)::bigint, coalesce(max(seconds), 0), coalesce(sum(seconds), 0),
+       array_agg(current_at) FILTER (WHERE current_at IS NOT NULL), array_agg(proven_at) FILTER (WHERE proven_at IS NOT NULL)
+FROM daily_backups;
+
+-- name: list_taken
+-- The backups that the account's history tells of, newest first. Key: control_events_pkey.
+SELECT data FROM control_events WHERE account_id = %(account)s AND type = 'backup.taken' ORDER BY position DESC;
