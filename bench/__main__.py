@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.postgres import embedded_server
-from bench import api, backup, checks, clone, commands, memory, replay, restore
+from bench import api, backup, checks, clone, commands, memory, nightly, replay, restore
 from bench.account import Large, large_account
 from bench.server import Place
 
@@ -28,6 +28,7 @@ ALONE: dict[str, Callable[[Place], dict[str, float]]] = {
     "commands": commands.measure,
     "api": api.measure,
     "memory": memory.measure,
+    "nightly": nightly.measure,
 }
 MEASUREMENTS = [*ALONE, *ON_THE_LARGE_ACCOUNT]
 # What each figure should be at most (<) or at least (>).
@@ -42,6 +43,7 @@ GOALS = {
     "commands_vs_stock": (">", 2.0),
     "api_read_vs_plain": (">", 0.5),
     "api_issue_vs_plain": (">", 0.5),
+    "nightly_accounts_per_s": (">", 60.0),
 }
 
 

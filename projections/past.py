@@ -35,7 +35,7 @@ class Then(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """An entity that got events, as its events led to it before, if it was there, and lead to it now; deleted or not."""
+    """An entity that got events: what its events led to before, if it was there, and lead to now; deleted or not."""
 
     before: Any
     now: Any

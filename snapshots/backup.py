@@ -146,7 +146,7 @@ def take_backup(
     place = at_path(target) if isinstance(target, Path) else target
     try:
         with place.shelf.put(place.name) as sink:
-            file = _Hashed(sink)
+            file = Hashed(sink)
             with encrypted(file, lock) as out:
                 taken = write_archive(
                     application, access.account, actor, out, signer, stream=stream, as_of=as_of, progress=progress
@@ -202,7 +202,7 @@ def _failed(application: Application, access: Access, actor: Actor, wrong: Count
     return wrong
 
 
-class _Hashed:
+class Hashed:
     """A sink, with the size and the SHA-256 of all that went into it."""
 
     def __init__(self, out: Sink) -> None:

@@ -40,7 +40,7 @@ def fresh_stream(database: Database, account: AccountId, actor: Actor, at: datet
 
 @contextmanager
 def passing_stream(database: Database, account: AccountId, actor: Actor, at: datetime) -> Iterator[StreamBuilder]:
-    """Who fills a stream that is never to be live: however the ``with`` ends, it is abandoned and its rows are swept."""
+    """Who fills a stream that is never to be live: however the ``with`` ends, its rows are swept."""
     with database.session(BUILDER) as owner:
         stream = begin_stream(database, account, actor, at, owner)
         try:
