@@ -211,11 +211,13 @@ class Hashed:
         self.size = 0
 
     def write(self, data: bytes) -> None:
+        """Write *data* after what came before."""
         self._hash.update(data)
         self._out.write(data)
         self.size += len(data)
 
     def hexdigest(self) -> str:
+        """The SHA-256 of what was written, hexadecimal."""
         return self._hash.hexdigest()
 
 
