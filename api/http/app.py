@@ -24,7 +24,7 @@ from api.http import (
 from api.http.caller import known_queries
 from api.http.conditional import Conditional
 from api.http.gate import OPENAPI_PATH, Gate
-from api.http.schemas import PROBLEM_RESPONSE, describe
+from api.http.openapi import describe
 from api.settings import Settings
 from domain.application import Application
 from domain.kinds import Kind
@@ -59,7 +59,7 @@ def create_app(application: Application, settings: Settings) -> FastAPI:
 
 
 def _routes() -> APIRouter:
-    routes = APIRouter(prefix="/v1", dependencies=[Depends(known_queries)], responses=PROBLEM_RESPONSE)
+    routes = APIRouter(prefix="/v1", dependencies=[Depends(known_queries)])
     routes.include_router(accounts.people)
     routes.include_router(keys.router)
     routes.include_router(accounts.router)

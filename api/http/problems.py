@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
 from decimal import DecimalException
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import psycopg
@@ -26,7 +27,7 @@ from api.ubl.errors import ImportRefused, TooLarge, UblError
 from domain.accounts import PersonUnknown
 from domain.control import AccountClosed, RoleLacking
 from domain.entity import NotPossible
-from domain.errors import AccessError, ArchiveError, CounterfoilError, DomainError, RestoreError
+from domain.errors import AccessError, ArchiveError, CounterfoilError, DomainError, RestoreError, SetupError
 from domain.events import LineRefused
 from domain.store.database import DatabaseUnavailable
 from domain.store.streams import AccountUnknown, NumberTaken, StreamUnknown
@@ -108,6 +109,8 @@ _OURS = {
     503: "the database, or the storage of archives, does not answer",
     507: "there is no room to keep what was sent, or to work on it",
 }
+_INTERNAL = "http.internal"
+_UNEXPECTED = "Something went wrong here"
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 _UNKNOWN = re.compile(r"contains unknown field `([^`]+)`")
 _STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
@@ -130,6 +133,36 @@ class Problem(msgspec.Struct, omit_defaults=True):
     file: str | None = None
     line: int | None = None
     report: msgspec.Raw | None = None
+
+
+class ProblemType(NamedTuple):
+    """A kind of problem that there is."""
+
+    code: str
+    status: int
+    title: str
+
+    @property
+    def type(self) -> str:
+        """The URI that it is known by."""
+        return f"urn:counterfoil:problem:{self.code}"
+
+
+def catalogue() -> list[ProblemType]:
+    """Every kind of problem that the API can answer, by code."""
+    leaves = [one for one in _below(CounterfoilError) if "code" in vars(one) and not issubclass(one, SetupError)]
+    found = {one.code: ProblemType(one.code, _status_of_class(one), _title_of_class(one)) for one in leaves}
+    found[_INTERNAL] = ProblemType(_INTERNAL, 500, _UNEXPECTED)
+    return [found[code] for code in sorted(found)]
+
+
+def _below(error: type[CounterfoilError]) -> Iterator[type[CounterfoilError]]:
+    """The leaves of the tree of errors: what is raised."""
+    subclasses = error.__subclasses__()
+    if not subclasses:
+        yield error
+    for one in subclasses:
+        yield from _below(one)
 
 
 def install(app: FastAPI) -> None:
@@ -205,7 +238,7 @@ def problem_of(error: Exception, request_id: str, *, what: str, body: Any) -> Pr
     status = status_of(error)
     if status >= 500:
         LOG.error("request %s: %s", request_id, what, exc_info=error)
-    code = error.code if isinstance(error, CounterfoilError) else "http.internal"
+    code = error.code if isinstance(error, CounterfoilError) else _INTERNAL
     return Problem(
         type=f"urn:counterfoil:problem:{code}",
         title=_title(error),
@@ -222,14 +255,20 @@ def problem_of(error: Exception, request_id: str, *, what: str, body: Any) -> Pr
 
 def status_of(error: Exception) -> int:
     """The status that *error* is answered with."""
-    return next((STATUS[one] for one in type(error).__mro__ if one in STATUS), 500)
+    return _status_of_class(type(error))
+
+
+def _status_of_class(error: type[Exception]) -> int:
+    return next((STATUS[one] for one in error.__mro__ if one in STATUS), 500)
 
 
 def _title(error: Exception) -> str:
     """The first sentence of what its class says it is."""
-    if not isinstance(error, CounterfoilError):
-        return "Something went wrong here"
-    return (type(error).__doc__ or type(error).__name__).partition("\n")[0].rstrip(".")
+    return _title_of_class(type(error)) if isinstance(error, CounterfoilError) else _UNEXPECTED
+
+
+def _title_of_class(error: type[CounterfoilError]) -> str:
+    return (error.__doc__ or error.__name__).partition("\n")[0].rstrip(".")
 
 
 def _writable(text: str) -> str:

@@ -27,21 +27,7 @@ def test_the_page_lists_every_route_with_its_summary() -> None:
     assert listed == [(f"{method} {path}", operation["summary"]) for method, path, operation in operations()]
 
 
-def test_every_route_is_described_with_its_problems() -> None:
-    assert all("default" in operation["responses"] and operation["tags"] for _, _, operation in operations())
-
-
-def test_every_reference_in_the_description_leads_somewhere() -> None:
-    document = described()
-    text = str(document)
-
-    names = set(re.findall(r"'#/components/schemas/([^']+)'", text))
-
-    assert names <= set(document["components"]["schemas"])
-    assert "x-struct" not in text
-
-
-@pytest.mark.parametrize("name", ["domain.customers.Created", "Drafted", "Started"])
+@pytest.mark.parametrize("name", ["CustomerFields", "DocumentFields", "SubscriptionFields"])
 def test_what_the_account_gives_is_not_required(name: str) -> None:
     required = described()["components"]["schemas"][name]["required"]
 
