@@ -15,7 +15,7 @@ from api.http.errors import CursorRefused, FileUnknown
 from api.http.tags import from_cursor, to_cursor
 from api.jobs import enqueue
 from api.jobs.cancelling import cancel_job
-from api.jobs.shown import JobShown, list_jobs, read_job
+from api.jobs.shown import JobShown, find_job, list_jobs, read_job
 from domain.control import check_writes
 from domain.ids import is_canonical
 
@@ -36,19 +36,23 @@ def accepted(
     """Ask for a job of *kind* in the caller's name, and say where it is. What is None of *secrets* was not given."""
     given = {name: value for name, value in (secrets or {}).items() if value is not None}
     account = asking.access.account
-    queued = enqueue(
-        asking.application,
-        asking.settings,
-        account,
-        asking.actor,
-        kind,
-        request=wanted,
-        secrets=given,
-        request_id=request.state.request_id,
-    )
-    job = read_job(asking.application, account, queued.id)
-    assert job is not None, "it is kept for days"
-    return replies.json(job, status=202, headers={"Location": queued.path, **_follow(job)})
+    with asking.application.database.transaction(account) as connection:
+        queued = enqueue(
+            asking.application,
+            asking.settings,
+            account,
+            asking.actor,
+            kind,
+            request=wanted,
+            secrets=given,
+            request_id=request.state.request_id,
+            within=connection,
+        )
+        job = find_job(connection, account, queued.id)
+        assert job is not None, "it was asked for just now"
+        answer = replies.json(job, status=202, headers={"Location": queued.path, **_follow(job)})
+        asking.keep(connection, answer)
+    return answer
 
 
 @router.get("", summary="List the jobs, newest first")

@@ -46,6 +46,8 @@ _PARAMETERS = {
     "payment": "The payment's id within the document",
     "attachment": "The attachment's id within the document",
     "archive": "The archive's id",
+    "job": "The job's id",
+    "state": "A state of jobs",
     "person": "The person's id",
     "stream": "The stream's number",
     "module": "The module's name",
@@ -68,19 +70,29 @@ _PARAMETERS = {
 }
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-Request-Id": ("The request's id: its own where that was plain", {"type": "string"}),
-    "ETag": ("Stream and version of the entity, for `If-Match`", {"type": "string"}),
+    "ETag": ("What this answer is known by: of an entity, its stream and version, for `If-Match`", {"type": "string"}),
     "Location": ("The address of what was made", {"type": "string", "format": "uri-reference"}),
     "Link": ('The address of the next page, with `rel="next"`; none on the last', {"type": "string"}),
     "Idempotent-Replayed": ("`true` where the request was done before, and this is its answer", {"const": "true"}),
     "Retry-After": ("After how many seconds to try again", {"type": "string", "pattern": "^[0-9]+$"}),
     "WWW-Authenticate": ("How to say who asks", {"type": "string"}),
 }
-_OPTIONAL_HEADERS = {"Link", "Idempotent-Replayed"}
+_OPTIONAL_HEADERS = {"Link", "Idempotent-Replayed", "Retry-After"}
 _IF_MATCH = {
     "name": "If-Match",
     "in": "header",
     "description": "The entity tag that was seen; what is another by now is left alone (412)",
     "schema": {"type": "string", "examples": ["*"]},
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The entity tag of the answer that the caller has: 304, without a body, while it still is so",
+    "schema": {"type": "string"},
+}
+_UNCHANGED = {
+    "description": "It is what the caller has",
+    "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", "ETag")},
 }
 _KEY = {
     "name": "Idempotency-Key",
@@ -143,6 +155,8 @@ def _complete(
         parameter.setdefault("description", _PARAMETERS.get(parameter["name"], ""))
     if if_match in calls:
         operation.setdefault("parameters", []).append(_IF_MATCH)
+    if method == "GET":
+        operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
     takes_key = method in {"POST", "PATCH"} or (method == "DELETE" and path.endswith("/{entity}"))
     if takes_key:
         operation.setdefault("parameters", []).append(_KEY)
@@ -152,7 +166,10 @@ def _complete(
     answer = _answer(said, known, int(success), references, takes_key=takes_key)
     if success == "201" and path.count("/") == 4 and path.rpartition("/")[2] in COLLECTIONS.values():
         answer["links"] = _links(path)
-    operation["responses"] = {success: answer, **{str(status): answer for status in known.also}}
+    told = {status: one for status, one in operation["responses"].items() if status[0] in "23" and status != success}
+    operation["responses"] = {success: answer, **{str(status): answer for status in known.also}, **told}
+    if method == "GET":
+        operation["responses"].setdefault("304", _UNCHANGED)
     is_archival = bool(_ARCHIVAL_TAGS & set(operation["tags"]))
     for status in sorted(_refusals(method, path, operation, sees_versions=if_match in calls, is_archival=is_archival)):
         name = f"Problem{status}{'OfArchives' if is_archival else ''}"
@@ -184,8 +201,8 @@ def _answer(
     description: str, known: Operation, status: int, references: dict[str, Any], *, takes_key: bool
 ) -> dict[str, Any]:
     headers = ["X-Request-Id", *known.headers]
-    is_state = known.answer in _STATES
-    headers += ["ETag"] if is_state else []
+    has_tag = known.answer in _STATES or (takes_key is False and known.answer is not None)
+    headers += ["ETag"] if has_tag and "ETag" not in headers else []
     headers += ["Location"] if status == 201 else []
     headers += ["Link"] if isinstance(known.answer, Items) and known.answer.is_page else []
     headers += ["Idempotent-Replayed"] if takes_key else []

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from api.http import accounts, actions, files, keys
 from api.http.schemas import COLLECTIONS, SCHEMAS
+from api.jobs.shown import JobShown
 from api.ubl import ImportReport
 from domain import control as c
 from domain.custom_fields import CustomField
@@ -231,6 +232,7 @@ _SETTINGS = {
 }
 _FIELD = {"kind": "customer", "key": "depot", "label": "Depot", "type": "text"}
 _ZIP = ("application/zip", "application/octet-stream")
+_JOB_MADE = ("Location", "ETag", "Retry-After")
 _RESTORE = {"mode": "add", "dry_run": True}
 
 OPERATIONS: dict[str, Operation] = {
@@ -266,13 +268,14 @@ OPERATIONS: dict[str, Operation] = {
     f"POST {_AT}/notifications/read": Operation("mark_notifications_read", NoticesLeft, {}),
     f"PUT {_AT}/notifications/topics": Operation("choose_topics", Topics, {"topics": ["restores", "failed_backups"]}),
     **{line: operation for kind in Kind for line, operation in _of_kind(kind).items()},
-    f"POST {_AT}/backups": Operation("take_backup", files.BackupListed, {}),
+    f"POST {_AT}/backups": Operation("take_backup", JobShown, {}, headers=_JOB_MADE),
     f"GET {_AT}/backups": Operation("list_backups", Items(files.BackupListed)),
     f"GET {_AT}/backups/{{archive}}": Operation("download_backup", File(_ZIP)),
     f"POST {_AT}/backups/{{archive}}/restore": Operation("restore_backup", RestoreReport, _RESTORE),
     f"POST {_AT}/archives": Operation("send_archive", files.Uploaded),
     f"GET {_AT}/archives": Operation("list_archives", Items(files.Uploaded)),
     f"DELETE {_AT}/archives/{{archive}}": Operation("delete_archive"),
+    f"GET {_AT}/archives/{{archive}}": Operation("download_archive", File(_ZIP)),
     f"GET {_AT}/archives/{{archive}}/inspection": Operation("inspect_archive", Inspection),
     f"POST {_AT}/archives/{{archive}}/inspection": Operation("inspect_locked_archive", Inspection, {}),
     f"POST {_AT}/archives/{{archive}}/restore": Operation("restore_archive", RestoreReport, _RESTORE),
@@ -289,4 +292,7 @@ OPERATIONS: dict[str, Operation] = {
     f"GET {_AT}/timeline/proofs/consistency": Operation("prove_consistency", Consistency),
     f"GET {_AT}/counts": Operation("count_entities", dict[str, int]),
     f"POST {_AT}/rebuild-check": Operation("check_rebuild", Rebuilt),
+    f"GET {_AT}/jobs": Operation("list_jobs", Items(JobShown), headers=("Link",)),
+    f"GET {_AT}/jobs/{{job}}": Operation("read_job", JobShown, headers=("Retry-After",)),
+    f"POST {_AT}/jobs/{{job}}/cancel": Operation("cancel_job", JobShown, headers=("ETag", "Retry-After")),
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from psycopg import Connection
 
 from api.jobs.asking import SQL
 from domain.application import Application
@@ -49,7 +50,12 @@ class JobShown(Struct, frozen=True, kw_only=True):
 def read_job(application: Application, account: AccountId, job: str) -> JobShown | None:
     """The account's job of that id, which is canonical."""
     with application.database.transaction(account) as connection:
-        row = connection.execute(SQL["read_job"], {"account": account, "job": job}).fetchone()
+        return find_job(connection, account, job)
+
+
+def find_job(connection: Connection[Row], account: AccountId, job: str) -> JobShown | None:
+    """As ``read_job`` in an open transaction that has set the account."""
+    row = connection.execute(SQL["read_job"], {"account": account, "job": job}).fetchone()
     return None if row is None else shown(row)
 
 
