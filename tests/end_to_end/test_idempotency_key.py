@@ -309,11 +309,12 @@ def test_neither_the_key_nor_the_request_is_kept_in_clear(served: Served, books:
 
 
 def test_a_job_is_asked_for_once_and_sending_again_gives_the_same_job(books: AccountOverHttp) -> None:
-    named = key()
+    named, http, at = key(), books.visitor.http, f"{books.path}/backups"
 
-    first, again = (books.post("backups", {"passphrase": "a secret of four words"}, headers=named) for _ in range(2))
-    other = books.post("backups", {"passphrase": "another secret"}, headers=named)
+    first, again = (http.post(at, json={"passphrase": "a secret of four words"}, headers=named) for _ in range(2))
+    other = http.post(at, json={"passphrase": "another secret"}, headers=named)
 
+    assert first.status_code == 202
     assert same(first, again)
     assert [job["id"] for job in books.get("jobs").json()["items"]] == [first.json()["id"]]
     assert other.json()["code"] == "http.idempotency-key-reused"
