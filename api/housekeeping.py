@@ -1,20 +1,18 @@
 """What the service looks after by itself: what crashes left is removed, retired streams go when their time is up.
 
-Done when ``counterfoil serve`` starts and once a day while it runs, and by ``counterfoil cleanup``. Safe beside all
-else, itself in another process too: whoever is at work on a stream or a file holds a lock on it.
+Done by a worker once a day, and by ``counterfoil cleanup``. Safe beside all else, itself in another process too:
+whoever is at work on a stream or a file holds a lock on it.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psycopg
 
 from api.bootstrap import Installation, keys
 from api.http.idempotency import sweep_keys
+from api.jobs.shown import forget_old_jobs
 from api.mail import MailReport, send_due
 from api.settings import Settings
 from api.storage import backup_place, shelves
@@ -29,9 +27,7 @@ from snapshots.fresh.building import accounts_left_behind, sweep_abandoned
 from snapshots.generations.purging import Archiver, PurgeReport, Quota, purge_due
 
 LOG = logging.getLogger(__name__)
-EVERY_S = 24 * 60 * 60
 _ACTOR = Actor.system("housekeeping")
-_ENDING_S = 10  # what it may take to end what is at work; if it takes longer, the next start goes on with it
 
 
 class Swept(Value, frozen=True, kw_only=True):
@@ -95,6 +91,7 @@ def clean_up(installation: Installation) -> CleanupReport:
         if report.streams or report.busy:
             purged.append(report)
     sweep_keys(database)
+    forget_old_jobs(database)
     files = [file for shelf in shelves(settings) for file in shelf.sweep()]
     return CleanupReport(
         swept=tuple(swept),
@@ -110,27 +107,7 @@ def _failure(account: AccountId, wrong: Exception) -> Failure:
     return Failure(account=account, code=code, reason=str(wrong).partition("\n")[0])
 
 
-@contextmanager
-def looked_after(installation: Installation) -> Iterator[None]:
-    """The installation is cleaned up at once, and every day for the length of the ``with``, by a thread of its own."""
-    ended = threading.Event()
-
-    def look_after() -> None:
-        while True:
-            try:
-                report = clean_up(installation)
-            except Exception:
-                LOG.exception("cleaning up failed")
-            else:
-                for failure in report.failures:
-                    LOG.error("cleaning up account %s failed: %s", failure.account, failure.reason)
-            if ended.wait(EVERY_S):
-                return
-
-    thread = threading.Thread(target=look_after, name="housekeeping", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(_ENDING_S)
+def look_after(installation: Installation) -> None:
+    """Clean up, and log what failed."""
+    for failure in clean_up(installation).failures:
+        LOG.error("cleaning up account %s failed: %s", failure.account, failure.reason)

@@ -26,7 +26,6 @@ def serve(
 
     from api.bootstrap import installation
     from api.cli.session import settings
-    from api.housekeeping import looked_after
     from api.http import create_app
     from api.jobs.workforce import workforce
     from api.mail import mailing
@@ -50,10 +49,8 @@ def serve(
         tell(f"counterfoil listens on http://{f'[{listen_on}]' if ':' in listen_on else listen_on}:{at}/v1")
         # Ctrl-C and the signal of a service manager end it alike, and end a database server of our own with it.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        looking_after = looked_after(opened)
         with (
             contextlib.suppress(KeyboardInterrupt),
-            looking_after,
             mailing(opened),
             workforce(in_force, in_force.workers),
         ):

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
+from psycopg import Connection
+
 from api.bootstrap import Installation
 from api.jobs.asking import SQL
 from domain.accounts import Access
 from domain.application import Actor, Application
 from domain.ids import AccountId
+from domain.store.database import Row, set_account
 
 _AT_LEAST_S = 0.5  # between two reports: who follows a job sees no more, and its work is not held up
 
@@ -72,18 +76,30 @@ class JobContext:
             rows = connection.execute(SQL["recorded"], {"account": self.account, "job": self.job}).fetchall()
         return [Recorded(*row) for row in rows]
 
+    def keep(self, connection: Connection[Row], result: Any) -> None:
+        """Keep the job's *result* in the open transaction that does its work, whichever account that is set to.
 
-def nothing_yet(_context: JobContext) -> Any:
-    """For a kind of which nothing is left behind by halves: it is done anew."""
-    return None
+        From there on the transaction is set to the job's account.
+        """
+        set_account(connection, self.account)
+        kept = {"account": self.account, "job": self.job, "result": msgspec.json.encode(result).decode()}
+        connection.execute(SQL["keep_result"], kept)
+
+
+def kept_result(context: JobContext) -> msgspec.Raw | None:
+    """The result that an earlier attempt kept with its work, if it came to that."""
+    with context.application.database.transaction(context.account) as connection:
+        row = connection.execute(SQL["kept_result"], {"account": context.account, "job": context.job}).fetchone()
+    return msgspec.Raw(row[0].encode()) if row and row[0] is not None else None
 
 
 class JobKind(NamedTuple):
     """A kind of job: what does it, and its result, which becomes JSON.
 
     *found* is asked when an attempt was broken off, by whatever: the result when it had done its work all the same,
-    None when it is to be done. What the function raises becomes the job's problem.
+    None when it is to be done. What changes an account keeps its result in the very transaction that does
+    (``JobContext.keep``). What the function raises becomes the job's problem.
     """
 
     run: Callable[[JobContext], Any]
-    found: Callable[[JobContext], Any] = nothing_yet
+    found: Callable[[JobContext], Any] = kept_result

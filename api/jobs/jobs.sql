@@ -68,3 +68,15 @@ SET cancel_requested = true, revision = revision + 1,
     state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END
 WHERE account_id = %(account)s AND job_id = %(job)s AND state IN ('queued', 'running') AND NOT cancel_requested
 RETURNING queue_id;
+
+-- name: forget_old_jobs
+-- Under the purger's role, which sees those alone.
+DELETE FROM jobs;
+
+-- name: keep_result
+-- In the transaction that does the work, so that whoever takes the job up finds it done. Key: jobs_pkey.
+UPDATE jobs SET result = %(result)s WHERE account_id = %(account)s AND job_id = %(job)s AND state = 'running';
+
+-- name: kept_result
+-- Key: jobs_pkey.
+SELECT result FROM jobs WHERE account_id = %(account)s AND job_id = %(job)s;

@@ -14,6 +14,7 @@ from api.jobs.asking import SQL
 from api.jobs.context import JobContext, JobKind
 from api.jobs.desk import Errand, Why
 from api.jobs.kinds import kinds
+from api.jobs.periodic import Periodic
 from api.jobs.sealing import unseal
 from domain.accounts import Access, find_access, service_access
 from domain.application import Actor, Application
@@ -59,6 +60,17 @@ class AccountBusy(Exception):
 
 class HandedBack(Exception):
     """The worker ends; the job is as if it had not begun, and for another."""
+
+
+def run_periodic(installation: Installation, periodic: Periodic, errand: Errand) -> None:
+    """Do what is done again and again. Raises HandedBack, and what it raises."""
+    try:
+        with errand.breakable():
+            periodic.run(installation)
+    except BaseException:
+        if errand.why is None:
+            raise
+        raise HandedBack from None
 
 
 class _Claimed(NamedTuple):

@@ -12,7 +12,7 @@ from psycopg import Connection
 from api.jobs.asking import SQL
 from domain.application import Application
 from domain.ids import AccountId
-from domain.store.database import Row
+from domain.store.database import PURGER, Database, Row
 
 ENDED = ("succeeded", "failed", "cancelled")
 
@@ -112,3 +112,9 @@ def list_jobs(
     with application.database.transaction(account) as connection:
         rows = connection.execute(SQL["list_jobs"], which).fetchall()
     return [shown(row) for row in rows[:limit]], len(rows) > limit
+
+
+def forget_old_jobs(database: Database) -> None:
+    """Remove the jobs, of all accounts, that ended 30 days ago."""
+    with database.session(PURGER) as purger:
+        purger.execute(SQL["forget_old_jobs"])

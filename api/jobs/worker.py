@@ -25,7 +25,8 @@ from psycopg import AsyncConnection, sql
 from api.bootstrap import Installation, installation
 from api.jobs.asking import QUEUE_NAME, TASK
 from api.jobs.desk import Desk, Errand, Why
-from api.jobs.running import HandedBack, run_job
+from api.jobs.periodic import Periodic, periodics
+from api.jobs.running import HandedBack, run_job, run_periodic
 from api.settings import Settings
 from domain.ids import AccountId
 from domain.store.queue_schema import QUEUE
@@ -34,6 +35,7 @@ NICE = 10  # whoever waits for an answer comes before whoever waits for a job
 LOOK_EVERY_S = 2  # for jobs that nobody told us of: those whose time has come, and those that were handed back
 HEARTBEAT_S = 3.0
 DEAD_AFTER_S = 20.0  # without a heartbeat; a machine that was asleep for longer finds its account locked by its own job
+MADE_UP_FOR_S = 24 * 60 * 60  # a machine that is off at night is looked after in the morning
 FINISH_WITHIN_S = 5.0  # what is nearly done is finished when the worker is to end, and all else handed back
 _AGAIN_IN_S = 5  # after the account was busy, or the database gone
 
@@ -41,14 +43,26 @@ _AGAIN_IN_S = 5  # after the account was busy, or the database gone
 class _Again(retry.BaseRetryStrategy):
     """Whatever a job ends with that is not written down as its end, it is not over."""
 
-    def get_retry_decision(self, *, exception: BaseException, job: jobs.Job) -> retry.RetryDecision:  # noqa: ARG002
+    def get_retry_decision(
+        self,
+        *,
+        exception: BaseException,
+        job: jobs.Job,  # noqa: ARG002
+    ) -> retry.RetryDecision | None:
         """When to try again: at once what this worker only handed back."""
         return retry.RetryDecision(retry_in={"seconds": 0 if isinstance(exception, HandedBack) else _AGAIN_IN_S})
 
 
+class _HandedBackOnly(_Again):
+    """What is done again and again waits for its next time, unless it was only handed back."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: jobs.Job) -> retry.RetryDecision | None:
+        """At once, or not at all."""
+        return super().get_retry_decision(exception=exception, job=job) if isinstance(exception, HandedBack) else None
+
+
 def work(settings: Settings, heartbeat_s: float = HEARTBEAT_S, dead_after_s: float = DEAD_AFTER_S) -> None:
     """Do jobs until SIGTERM or SIGINT, or until the process that started this one is gone. Ends the process."""
-    os.nice(NICE)
     _end_with_parent()
     desk = Desk()
     ending = threading.Event()
@@ -64,6 +78,7 @@ def work(settings: Settings, heartbeat_s: float = HEARTBEAT_S, dead_after_s: flo
         thread = threading.Thread(target=queue.run, name="queue")
         for each in signals:
             signal.signal(each, end)
+        os.nice(NICE)
         thread.start()
         if ending.is_set():
             queue.end()
@@ -138,13 +153,30 @@ class _Queue:
         connector = procrastinate.PsycopgConnector(
             conninfo=self._installation.database.dsn, min_size=1, max_size=3, configure=_as_queue
         )
-        app = procrastinate.App(connector=connector)
+        app = procrastinate.App(connector=connector, periodic_defaults={"max_delay": MADE_UP_FOR_S})
         app.task(name=TASK, queue=QUEUE_NAME, pass_context=True, retry=_Again())(self._do)
+        for name, periodic in periodics().items():
+            task = app.task(
+                name=name,
+                queue=QUEUE_NAME,
+                lock=name,
+                queueing_lock=name,
+                pass_context=True,
+                retry=_HandedBackOnly(),
+            )(partial(self._do_again, periodic))
+            app.periodic(cron=periodic.cron)(task)
         return app
 
     async def _do(self, context: procrastinate.JobContext, *, account: str, job: str) -> None:
-        """Have the main thread do a job. When the queue cancels this, break it off there, and wait for that."""
-        errand = Errand(partial(run_job, self._installation, AccountId(account), job))
+        """Have a job done."""
+        await self._done(context, Errand(partial(run_job, self._installation, AccountId(account), job)))
+
+    async def _do_again(self, periodic: Periodic, context: procrastinate.JobContext, timestamp: int) -> None:  # noqa: ARG002
+        """Have something done whose time has come. That it failed is in the log."""
+        await self._done(context, Errand(partial(run_periodic, self._installation, periodic)))
+
+    async def _done(self, context: procrastinate.JobContext, errand: Errand) -> None:
+        """Have the main thread do *errand*. When the queue cancels this, break it off there, and wait for that."""
         done = asyncio.wrap_future(errand.done)
         self._desk.put(errand)
         while True:
