@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -500,15 +500,28 @@ def _check_not_invoiced(
             )
 
 
-def invoice_period(work: Work, id_: EntityId) -> EntityId:
-    """Make the invoice of the subscription's next period, issued at once when it is to be. The invoice's id.
+class Due(NamedTuple):
+    """A subscription's period that can be invoiced: its first day, the first day after it, what was invoiced before."""
 
-    Raises NotPossible before the period has begun, while the subscription is held, and where another stream of the
-    account invoiced the period. Later periods that another stream invoiced are left out.
+    start: date
+    following: date
+    invoiced: list[subscriptions.PeriodLeftOut]
+
+
+def due_period(work: Work, id_: EntityId) -> Due:
+    """The subscription's next period, which has begun.
+
+    Raises NotPossible before the period has begun, once none begins any more, while the subscription is held, paused or
+    ended, and where another stream of the account invoiced the period; BooksClosed where its first day is in closed
+    books.
     """
     state: subscriptions.Subscription = work.get(Kind.SUBSCRIPTION, id_)
     start = state.next_date
     _check_not_held(work, state)
+    if state.state is not subscriptions.SubscriptionState.ACTIVE:
+        raise NotPossible("subscription", "invoiced", state.state.value, "active")
+    if state.until is not None and start > state.until:
+        raise NotPossible("subscription", "invoiced", f"over since {state.until}, its last day", "going on")
     if start > work.today:
         raise NotPossible(
             "subscription", "invoiced", f"next due on {start}", f"that day has come; today is {work.today}"
@@ -516,6 +529,17 @@ def invoice_period(work: Work, id_: EntityId) -> EntityId:
     following = subscriptions.next_period(start, state.interval, day=state.day)
     invoiced = work.reader.invoiced(id_)
     _check_not_invoiced(state, following, invoiced)
+    work.check_open(start)
+    return Due(start, following, invoiced)
+
+
+def invoice_period(work: Work, id_: EntityId) -> EntityId:
+    """Make the invoice of the subscription's next period, issued at once when it is to be. The invoice's id.
+
+    Raises what ``due_period`` does. Later periods that another stream invoiced are left out.
+    """
+    state: subscriptions.Subscription = work.get(Kind.SUBSCRIPTION, id_)
+    start, following, invoiced = due_period(work, id_)
     customer: Customer = work.standing(Kind.CUSTOMER, state.customer)
     layout = work.standing(Kind.LAYOUT, state.layout) if state.layout else None
     drafted = e.Drafted(
@@ -529,7 +553,6 @@ def invoice_period(work: Work, id_: EntityId) -> EntityId:
         invoicing_period=Period(start=start, end=following - timedelta(days=1)),
         type_code=TYPE_CODES[Kind.INVOICE],
     )
-    work.check_open(start)
     invoice = work.new_id()
     work.record(Kind.INVOICE, invoice, drafted)
     free = subscriptions.first_free(following, state.interval, state.day, invoiced)

@@ -50,7 +50,8 @@ class Wanted(NamedTuple):
     """What the entities of a list have in common; what is None or empty says nothing. Days and amounts are inclusive.
 
     ``number``, ``country``, ``currency`` and ``type`` are taken as they are; names, cities, e-mail addresses and the
-    words of ``q`` without case and accents, anywhere in the text; VAT identifiers from their beginning.
+    words of ``q`` without case and accents, anywhere in the text; VAT identifiers from their beginning. What is a
+    customer's is also that of those who were merged into them.
     """
 
     q: str | None = None
@@ -139,7 +140,12 @@ SORTS: dict[str, _Order] = {
 }
 _WHERE: dict[str, sql.SQL] = {
     "state": sql.SQL("l.state = ANY(%(state)s)"),
-    "customer": sql.SQL("l.belongs_to = %(customer)s"),
+    "customer": sql.SQL("""l.belongs_to IN (
+        WITH RECURSIVE standing (entity_id) AS (
+            SELECT %(customer)s::uuid
+            UNION SELECT c.entity_id FROM listed c JOIN standing s ON c.belongs_to = s.entity_id
+            WHERE c.account_id = %(account)s AND c.stream_id = %(stream)s AND c.kind = 'customer')
+        SELECT entity_id FROM standing)"""),
     "ledger_account": sql.SQL("l.belongs_to = %(ledger_account)s"),
     "parent": sql.SQL("l.belongs_to = %(parent)s"),
     "origin": sql.SQL("%(origin)s = ANY(l.refs)"),
@@ -201,7 +207,8 @@ def find_entities(
     Raises AccountUnknown, CursorGone, FieldRefused for more words than may be looked for, ListTooLong.
     """
     statement, parameters = _composed(kind, wanted, sort, after)
-    kinds = {kind.value, *(("customer",) if wanted.q and _has_customer(kind) else ())}
+    is_about_customers = _has_customer(kind) and (wanted.q is not None or wanted.customer is not None)
+    kinds = {kind.value, *(("customer",) if is_about_customers else ())}
     with _at_the_head(database, account, kinds) as (connection, heads):
         if after is not None and after.stream != heads.stream:
             raise CursorGone(after.stream, heads.stream)

@@ -24,7 +24,7 @@ from domain.store.streams import AccountUnknown
 from projections.folding import fold, in_order, squeeze
 
 SQL = statements("projections", "listed.sql")
-RULES = 1  # counted up whenever rows are made otherwise than before: then they are made anew
+RULES = 2  # counted up whenever rows are made otherwise than before: then they are made anew
 ROWS_A_BLOCK = 2_000
 RECENT = 5_000  # events since; where there are more, looking through the snapshots is quicker
 _encode = msgspec.json.Encoder().encode
@@ -32,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 
 class Keys(Struct, omit_defaults=True, kw_only=True):
     """What an entity is found by. What a field holds depends on the kind: ``belongs_to`` is the customer of a document
-    or subscription, the ledger account of an item, the parent of a ledger account.
+    or subscription, the ledger account of an item, the parent of a ledger account, what a customer was merged into.
     """
 
     id: str
@@ -271,6 +271,7 @@ def _customer(of: _Customer) -> Keys:
     return Keys(
         id=of.id,
         state=of.condition,
+        belongs_to=of.merged_into,
         number=of.number,
         number_order=in_order(of.number) if of.number else None,
         name=fold(party.name),

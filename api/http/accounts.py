@@ -184,6 +184,12 @@ def add(asking: Inside, fields: Fields) -> Response:
     )
 
 
+@inside.get("/members/{person}", tags=["members"], summary="Show a member")
+def show_member(asking: Inside, person: str) -> Response:
+    """A member, with their role."""
+    return replies.json(_member(asking, person))
+
+
 @inside.patch(
     "/members/{person}", tags=["members"], summary="Give a member another role", openapi_extra=body_of(RoleFields)
 )
@@ -224,6 +230,13 @@ def define_field(asking: Inside, fields: Fields) -> Response:
     location = f"/v1/accounts/{asking.access.account}/custom-fields/{defined.kind}/{defined.key}"
     answer = replies.json(defined, status=201, headers={"Location": location})
     return asking.administrate("defining a custom field", defined, answer=lambda _: answer)
+
+
+@inside.get("/custom-fields/{kind}/{key}", tags=["custom fields"], summary="Show a custom field")
+def show_field(asking: Inside, kind: FieldKind, key: str) -> Response:
+    """A custom field as it is defined."""
+    _check_field(asking, kind, key)
+    return replies.json(asking.access.control.defined_fields()[kind, key])
 
 
 @inside.put(

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 
 from api.http import (
+    account_settings,
     accounts,
     archives,
     clones,
@@ -64,6 +65,7 @@ def _routes() -> APIRouter:
     routes.include_router(keys.router)
     routes.include_router(accounts.router)
     routes.include_router(accounts.inside)
+    routes.include_router(account_settings.router)
     routes.include_router(people.router)
     routes.include_router(notifications.router)
     for kind in Kind:

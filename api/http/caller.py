@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cache
 from typing import Annotated, Any, get_type_hints
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, params
 from psycopg import Connection
@@ -54,6 +56,11 @@ class Caller(Who):
     """A person inside an account that they have access to."""
 
     access: Access
+
+    @property
+    def today(self) -> date:
+        """The day on the seller's calendar."""
+        return self.application.clock().astimezone(ZoneInfo(self.access.control.settings.time_zone)).date()
 
     def run(
         self,

@@ -12,7 +12,7 @@ import msgspec
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.http import actions, attachments, outcomes, reads, replies
+from api.http import actions, attachments, outcomes, reads, related, replies
 from api.http.bodies import Fields, OptionalFields
 from api.http.caller import Inside
 from api.http.errors import FileUnknown
@@ -70,6 +70,7 @@ def router(kind: Kind) -> APIRouter:
         )
     if kind.is_document:
         attachments.add_routes(routes, kind)
+    related.add_routes(routes, kind)
     return routes
 
 

@@ -13,7 +13,6 @@ from decimal import Decimal
 from importlib.metadata import version
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode
-from zoneinfo import ZoneInfo
 
 from fastapi import Query
 from starlette.requests import Request
@@ -227,7 +226,7 @@ def lister(kind: Kind) -> Callable[..., Response]:
         as_of: str | None = None,
         **given: str | None,
     ) -> Response:
-        today = asking.application.clock().astimezone(ZoneInfo(asking.access.control.settings.time_zone)).date()
+        today = asking.today
         query = read_query(kind, {name: text for name, text in given.items() if text is not None}, sort, today=today)
         if as_of is not None:
             if not query.is_plain:

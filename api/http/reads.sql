@@ -8,3 +8,9 @@ WHERE s.account_id = %(account)s AND s.status = 'live'
 -- name: list_taken
 -- The backups that the account's own history tells of, newest first. Key: control_events_pkey.
 SELECT at, data FROM control_events WHERE account_id = %(account)s AND type = 'backup.taken' ORDER BY position DESC;
+
+-- name: read_several
+-- Some entities that are there. Keys: streams_live_key, entities_pkey.
+SELECT e.entity_id::text, e.kind, e.state FROM streams s
+JOIN entities e ON e.account_id = s.account_id AND e.stream_id = s.stream_id AND e.entity_id = ANY(%(entities)s::uuid[])
+WHERE s.account_id = %(account)s AND s.status = 'live' AND NOT e.deleted;

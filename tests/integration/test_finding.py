@@ -145,6 +145,7 @@ def test_the_pages_of_any_list_are_what_a_look_at_every_entity_would_give(
     opened = fresh_account()
     play(opened.application, opened.access, history)
     books = Books(opened)
+    merged = {one.id: one.merged_into for one in all_states(opened, Kind.CUSTOMER) if one.merged_into}
     for _ in range(8):
         kind = data.draw(st.sampled_from(list(Kind)))
         states = all_states(opened, kind)
@@ -154,7 +155,16 @@ def test_the_pages_of_any_list_are_what_a_look_at_every_entity_would_give(
             if values:
                 wanted[name] = data.draw(st.sampled_from(values))
         sort = Sort(data.draw(st.sampled_from(sorted(SORTS))), descending=data.draw(st.booleans()))
-        expected = [state for state in states if all(FILTERS[name][1](state, value) for name, value in wanted.items())]
+        expected = [
+            state
+            for state in states
+            if all(
+                value in standing(merged, getattr(state, "customer", None))
+                if name == "customer"
+                else FILTERS[name][1](state, value)
+                for name, value in wanted.items()
+            )
+        ]
         expected.sort(key=lambda state: (SORTS[sort.by](state), state.id), reverse=sort.descending)
         changed: set[str] = set()
 
@@ -169,6 +179,11 @@ def test_the_pages_of_any_list_are_what_a_look_at_every_entity_would_give(
             changed.add(write(books, data.draw(st.integers(0, 3))))
 
         assert [one for one in pages if one not in changed] == [one.id for one in expected if one.id not in changed]
+
+
+def standing(merged: dict[Any, Any], customer: Any) -> list[Any]:
+    """The customer and those who stand for them, one after the other."""
+    return [customer, *(standing(merged, merged[customer]) if customer in merged else ())]
 
 
 def write(books: Books, pick: int) -> str:
@@ -237,6 +252,16 @@ def test_what_was_deleted_is_found_no_longer(books: Books) -> None:
     books.run(lambda work: commands.delete(work, Kind.CUSTOMER, goes))
 
     assert ids(find(books, Kind.CUSTOMER, q="jan")) == []
+
+
+def test_documents_of_a_customer_are_those_of_whoever_was_merged_into_them_too(books: Books) -> None:
+    jan, piet, klaas = (customer(books, name) for name in ("Jan", "Piet", "Klaas"))
+    made = [books.issued(one) for one in (jan, piet, klaas)]
+    books.run(lambda work: commands.merge(work, Kind.CUSTOMER, klaas, piet))
+    books.run(lambda work: commands.merge(work, Kind.CUSTOMER, piet, jan))
+
+    assert ids(find(books, Kind.INVOICE, customer=jan)) == made
+    assert ids(find(books, Kind.INVOICE, customer=klaas)) == made[2:]
 
 
 def test_overdue_is_open_and_past_its_day(books: Books) -> None:
