@@ -12,17 +12,20 @@ from typing import Any, Literal
 import msgspec
 from fastapi import APIRouter
 from msgspec import Struct
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http import reads, replies
 from api.http.actions import NoFields
 from api.http.bodies import OptionalFields
 from api.http.caller import Caller, Inside
+from api.http.jobs import accepted
 from api.http.outcomes import known_id
 from api.http.schemas import COLLECTIONS
+from domain.control import check_writes
 from domain.documents.document import Document
 from domain.documents.fields import Payment
-from domain.due import invoice_due, periods_of
+from domain.due import periods_of
 from domain.entity import converted
 from domain.ids import EntityId
 from domain.kinds import Kind
@@ -111,7 +114,11 @@ def add_routes(routes: APIRouter, kind: Kind) -> None:
             "/{entity}/periods", _periods, methods=["GET"], summary="Its periods: invoiced, due, and next"
         )
         routes.add_api_route(
-            "/invoice-due", _invoice_due, methods=["POST"], summary="Make the invoices of all periods that have begun"
+            "/invoice-due",
+            _invoice_due,
+            methods=["POST"],
+            status_code=202,
+            summary="Make the invoices of all periods that have begun",
         )
 
 
@@ -206,6 +213,7 @@ def _periods(asking: Inside, entity: str) -> Response:
     return replies.json(asking.application.run(account, actor, lambda work: periods_of(work, id_), reads=[id_]))
 
 
-def _invoice_due(asking: Inside, fields: OptionalFields) -> Response:
+def _invoice_due(request: Request, asking: Inside, fields: OptionalFields) -> Response:
     converted(fields, NoFields)
-    return replies.json(invoice_due(asking.application, asking.access.account, asking.actor))
+    check_writes(asking.access.role, "making invoices")
+    return accepted(request, asking, "invoice-due", {})
