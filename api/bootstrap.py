@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from api.postgres import database
@@ -35,13 +37,29 @@ def installation(settings: Settings) -> Iterator[Installation]:
     The first time, its signing key is made. Raises SetupError leaves.
     """
     keys(settings).make_first()
-    with database(settings) as dsn, Database(dsn) as opened:
+    with database(settings) as dsn, Database(dsn, most_connections=settings.database_connections) as opened:
         yield Installation(settings, opened, Application(opened))
 
 
 def keys(settings: Settings) -> Keys:
     """The keys of the installation that *settings* describe."""
     return Keys(settings.home / "keys", settings.signing_key)
+
+
+def metrics_token(settings: Settings) -> str:
+    """The token that `/metrics` asks for: of the settings, or the one in home, which is made if there is none."""
+    if settings.metrics_token is not None:
+        return settings.metrics_token
+    settings.home.mkdir(parents=True, exist_ok=True)
+    file = settings.home / "metrics.token"
+    if not file.exists():
+        fresh = file.with_name(f"metrics.token.{secrets.token_hex(8)}.partial")
+        fresh.touch(mode=0o600)
+        fresh.write_text(f"{secrets.token_urlsafe(32)}\n", "ascii")
+        with suppress(FileExistsError):  # another process was first: its token is the one
+            os.link(fresh, file)
+        fresh.unlink()
+    return file.read_text("ascii").strip()
 
 
 def limits(settings: Settings) -> Limits:

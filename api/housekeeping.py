@@ -10,21 +10,20 @@ import logging
 
 import psycopg
 
-from api.bootstrap import Installation, keys
+from api.bootstrap import Installation
 from api.http.idempotency import sweep_keys
 from api.jobs.shown import forget_old_jobs
 from api.mail import MailReport, send_due
-from api.settings import Settings
-from api.storage import backup_place, shelves
-from domain.accounts import Access, service_access
-from domain.application import Actor, Application
+from api.purging import archiver, quota
+from api.storage import shelves
+from domain.accounts import service_access
+from domain.application import Actor
 from domain.errors import CounterfoilError
 from domain.ids import AccountId
 from domain.parties import Value
-from snapshots.backup import Backup, take_backup
 from snapshots.cloning.unopened import sweep_never_opened
 from snapshots.fresh.building import accounts_left_behind, sweep_abandoned
-from snapshots.generations.purging import Archiver, PurgeReport, Quota, purge_due
+from snapshots.generations.purging import PurgeReport, purge_due
 
 LOG = logging.getLogger(__name__)
 _ACTOR = Actor.system("housekeeping")
@@ -53,21 +52,6 @@ class CleanupReport(Value, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
     mail: MailReport = MailReport()
     failures: tuple[Failure, ...] = ()
-
-
-def quota(settings: Settings) -> Quota:
-    """How much of an account's past is kept, by the settings."""
-    return Quota(settings.most_retired_streams, settings.most_retired_bytes)
-
-
-def archiver(application: Application, settings: Settings, actor: Actor) -> Archiver:
-    """What writes a stream that is to be purged to a signed archive, among the account's backups."""
-
-    def archive(access: Access, stream: int) -> Backup:
-        target = backup_place(settings, access, application.clock())
-        return take_backup(application, access, actor, target, keys(settings).signer(), stream=stream)
-
-    return archive
 
 
 def clean_up(installation: Installation) -> CleanupReport:

@@ -2,7 +2,8 @@
 
 A value is the default, unless the file HOME/counterfoil.toml says otherwise, unless the environment does. The file's
 keys and the variables have one name: ``port`` in the file is ``COUNTERFOIL_PORT`` in the environment. Only ``home`` is
-not in the file, since it says where the file is. Sizes are bytes, or a number with KiB, MiB or GiB.
+not in the file, since it says where the file is. Sizes are bytes, or a number with KiB, MiB or GiB. A secret may lie in
+a file of its own: ``COUNTERFOIL_DATABASE_URL_FILE`` names the one that holds what ``COUNTERFOIL_DATABASE_URL`` would.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlsplit
@@ -26,6 +28,10 @@ from domain.errors import SetupError
 PREFIX = "COUNTERFOIL_"
 FILE_NAME = "counterfoil.toml"
 DEFAULT = "default"
+IN_A_FILE = "_file"  # added to a secret's variable, which then names a file that holds it
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("auto", "json", "text")
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -39,6 +45,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8017
     workers: int = 2  # processes that do jobs, beside the API or alone; 0 is none beside the API
+    trusted_proxies: tuple[str, ...] = ()  # whose word on a client's address is taken
+    database_connections: int = 16
+    answer_within_s: int = 8  # what waits longer for the database is answered 503
+    grace_s: int = 20  # for requests in flight when the service is told to stop
+    log_level: str = "info"
+    log_format: str = "auto"  # text on a terminal, JSON elsewhere
+    metrics_token: str | None = None  # None is the one that is made in home
     backups: Path
     storage: str = "folder"  # or s3://bucket/prefix
     storage_endpoint: str | None = None  # None is Amazon's, or that of AWS_ENDPOINT_URL
@@ -183,14 +196,29 @@ class _Kind(NamedTuple):
 
 
 def _of_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
-    given = {}
+    given: dict[str, _Given] = {}
     for variable, value in sorted(environ.items()):
         if variable.startswith(PREFIX) and value:
             name = variable.removeprefix(PREFIX).lower()
-            if name not in _KINDS or variable != variable.upper():
+            secret = name.removesuffix(IN_A_FILE)
+            is_in_a_file = name not in _KINDS and secret in _KINDS and _KINDS[secret].is_secret
+            if (name not in _KINDS and not is_in_a_file) or variable != variable.upper():
                 raise SettingUnknown("environment", variable, tuple(f"{PREFIX}{known.upper()}" for known in _KINDS))
-            given[name] = _Given(value, variable)
+            if is_in_a_file and secret in given:
+                raise SettingInvalid(variable, f"{PREFIX}{secret.upper()} as well", "one of the two")
+            given[secret if is_in_a_file else name] = _Given(_secret(value) if is_in_a_file else value, variable)
     return given
+
+
+def _secret(file: str) -> str:
+    """What a file that holds a secret says, without the line's end."""
+    path = Path(file).expanduser()
+    try:
+        return path.read_text("utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise SettingsFileUnreadable(path, error.strerror or "cannot be read") from error
+    except UnicodeDecodeError as error:
+        raise SettingsFileUnreadable(path, "is not UTF-8") from error
 
 
 def _of_file(file: Path) -> dict[str, _Given]:
@@ -228,11 +256,11 @@ def _read(name: str, given: _Given) -> Any:
 def _shown(name: str, value: Any) -> str:
     if name == "database_url":
         return masked(value) if value else "embedded"
-    if name == "signing_key":
-        return str(value) if value else "in the data folder"
-    if name == "smtp_password":
-        return "****" if value else ""
-    return "" if value is None else str(value)
+    if name in _MADE_AT_HOME and value is None:
+        return "in the data folder"
+    if _KINDS[name].is_secret and value is not None:
+        return "****"
+    return "" if value is None else ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _text(value: Any) -> str:
@@ -299,18 +327,41 @@ def _at_least_one(value: Any) -> int:
     return number
 
 
-def _nesting(value: Any) -> int:
-    number = _at_least_one(value)
-    if number > 500:  # what parses a line is called again for each level, and Python allows a thousand
-        raise ValueError(value)
-    return number
+def _between(least: int, most: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        number = _whole(value)
+        if not least <= number <= most:
+            raise ValueError(value)
+        return number
+
+    return read
 
 
-def _port(value: Any) -> int:
-    number = _whole(value)
-    if not 1 <= number <= 65_535:
+def _log_level(value: Any) -> str:
+    return _one_of(value, LOG_LEVELS)
+
+
+def _log_format(value: Any) -> str:
+    return _one_of(value, LOG_FORMATS)
+
+
+def _one_of(value: Any, known: tuple[str, ...]) -> str:
+    text = _text(value).lower()
+    if text not in known:
         raise ValueError(value)
-    return number
+    return text
+
+
+def _networks(value: Any) -> tuple[str, ...]:
+    parts = value if isinstance(value, list) else _text(value).split(",")
+    return tuple(str(ip_network(_text(part), strict=True)) for part in parts)
+
+
+def _token(value: Any) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]{16,200}", text):
+        raise ValueError(value)
+    return text
 
 
 def _storage(value: Any) -> str:
@@ -345,26 +396,13 @@ def _yes_or_no(value: Any) -> bool:
     raise ValueError(value)
 
 
-def _workers(value: Any) -> int:
-    number = _whole(value)
-    if number > 64:
-        raise ValueError(value)
-    return number
-
-
-def _work_factor(value: Any) -> int:
-    number = _whole(value)
-    if not 1 <= number <= 20:
-        raise ValueError(value)
-    return number
-
-
 def _size(value: Any) -> int:
     units = {"KiB": KIB, "MiB": MIB, "GiB": GIB}
     match = re.fullmatch(r"([0-9]{1,9}) ?(KiB|MiB|GiB)", value) if isinstance(value, str) else None
     return _at_least_one(int(match[1]) * units[match[2]] if match else value)
 
 
+_MADE_AT_HOME = ("signing_key", "metrics_token")
 _SIZE = "a size of at least one byte, such as 1048576 or 1 MiB"
 _COUNT = "a whole number from 1 on"
 _TLS = ("starttls", "tls", "off")
@@ -379,8 +417,17 @@ _KINDS = {
     ),
     "as": _Kind("acting_as", "an e-mail address", _email),
     "host": _Kind("host", "a host name or address", _text),
-    "port": _Kind("port", "a port number from 1 to 65535", _port),
-    "workers": _Kind("workers", "a whole number from 0 to 64", _workers),
+    "port": _Kind("port", "a port number from 1 to 65535", _between(1, 65_535)),
+    "workers": _Kind("workers", "a whole number from 0 to 64", _between(0, 64)),
+    "trusted_proxies": _Kind(
+        "trusted_proxies", "addresses or networks with commas between them, such as 10.0.0.7, 10.1.0.0/16", _networks
+    ),
+    "database_connections": _Kind("database_connections", "a whole number from 4 to 1000", _between(4, 1000)),
+    "answer_within_s": _Kind("answer_within_s", "seconds from 2 to 600", _between(2, 600)),
+    "grace_s": _Kind("grace_s", "seconds from 1 to 3600", _between(1, 3600)),
+    "log_level": _Kind("log_level", f"one of {', '.join(LOG_LEVELS)}", _log_level),
+    "log_format": _Kind("log_format", f"one of {', '.join(LOG_FORMATS)}", _log_format),
+    "metrics_token": _Kind("metrics_token", "16 to 200 letters, digits and ._~+/=-", _token, is_secret=True),
     "backups": _Kind("backups", "a folder", _path),
     "storage": _Kind("storage", "folder, or s3://bucket/prefix", _storage),
     "storage_endpoint": _Kind(
@@ -397,15 +444,16 @@ _KINDS = {
     "attachments_limit": _Kind("attachments_limit", _COUNT, _at_least_one),
     "manifest_limit_bytes": _Kind("manifest_limit_bytes", _SIZE, _size),
     "line_limit_bytes": _Kind("line_limit_bytes", _SIZE, _size),
-    "nesting_limit": _Kind("nesting_limit", "a whole number from 1 to 500", _nesting),
+    # What parses a line is called again for each level, and Python allows a thousand.
+    "nesting_limit": _Kind("nesting_limit", "a whole number from 1 to 500", _between(1, 500)),
     "values_limit": _Kind("values_limit", _COUNT, _at_least_one),
     "string_limit_bytes": _Kind("string_limit_bytes", _SIZE, _size),
     "digits_limit": _Kind("digits_limit", _COUNT, _at_least_one),
     "most_retired_streams": _Kind("most_retired_streams", _COUNT, _at_least_one),
     "most_retired_bytes": _Kind("most_retired_bytes", _SIZE, _size),
-    "work_factor_limit": _Kind("work_factor_limit", "a work factor from 1 to 20", _work_factor),
+    "work_factor_limit": _Kind("work_factor_limit", "a work factor from 1 to 20", _between(1, 20)),
     "smtp_host": _Kind("smtp_host", "a host name or address", _text),
-    "smtp_port": _Kind("smtp_port", "a port number from 1 to 65535", _port),
+    "smtp_port": _Kind("smtp_port", "a port number from 1 to 65535", _between(1, 65_535)),
     "smtp_tls": _Kind("smtp_tls", f"one of {', '.join(_TLS)}", _tls),
     "smtp_user": _Kind("smtp_user", "a name", _text),
     "smtp_password": _Kind("smtp_password", "a password", _text, is_secret=True),

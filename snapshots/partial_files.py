@@ -28,14 +28,22 @@ def claim(file: BinaryIO) -> None:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def left_partials(folder: Path) -> list[Path]:
+    """The partial files below *folder* that nobody is at work on."""
+    return [
+        path
+        for path in sorted(folder.rglob("*.partial"))
+        if is_partial(path.name) and not path.is_symlink() and _is_nobodys(path)
+    ]
+
+
 def sweep_partials(folder: Path) -> list[Path]:
     """Remove the partial files below *folder* that nobody is at work on. Those that were removed."""
     swept = []
-    for path in sorted(folder.rglob("*.partial")):
-        if is_partial(path.name) and not path.is_symlink() and _is_nobodys(path):
-            with suppress(OSError):
-                path.unlink()
-                swept.append(path)
+    for path in left_partials(folder):
+        with suppress(OSError):
+            path.unlink()
+            swept.append(path)
     return swept
 
 

@@ -19,6 +19,7 @@ from api.cli import (
     clone,
     config,
     demo,
+    doctor,
     field,
     importing,
     inspect,
@@ -72,6 +73,7 @@ app.command("rebuild")(rebuild.rebuild)
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.command("cleanup")(cleanup.cleanup)
+app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 
 

@@ -182,7 +182,7 @@ def purge(
     Example: counterfoil streams purge acme-bv --dry-run --as an@example.com
     """
     from api.cli.session import session
-    from api.housekeeping import archiver, quota
+    from api.purging import archiver, quota
     from domain.accounts import require_administrator
     from snapshots.generations.purging import PurgeReport, purge_due, readable_purge
     from snapshots.generations.purging import purge as purge_one

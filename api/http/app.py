@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from importlib.metadata import version
 from typing import Any
 
@@ -25,14 +26,21 @@ from api.http import (
 from api.http.caller import known_queries
 from api.http.conditional import Conditional
 from api.http.gate import OPENAPI_PATH, Gate
+from api.http.observing import Observed
 from api.http.openapi import describe
+from api.http.probes import Probes
+from api.metrics import Metrics
+from api.readiness import readiness
 from api.settings import Settings
 from domain.application import Application
 from domain.kinds import Kind
 
 
 def create_app(application: Application, settings: Settings) -> FastAPI:
-    """The HTTP API of *application*. Opens and closes nothing: the database is the caller's."""
+    """The HTTP API of *application*. Opens and closes nothing: the database is the caller's.
+
+    ``app.state.stopping`` is set by whoever runs it when it is told to stop: then streams of events end by themselves.
+    """
     app = FastAPI(
         title="Counterfoil",
         version=version("counterfoil"),
@@ -46,8 +54,16 @@ def create_app(application: Application, settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.include_router(_routes())
     problems.install(app)
+    app.state.stopping = threading.Event()
+    metrics = Metrics(application.database)
     app.add_middleware(Conditional)
     app.add_middleware(Gate, application=application)
+    app.add_middleware(
+        Observed,
+        metrics=metrics,
+        probes=Probes(metrics, readiness(application, settings), settings.metrics_token),
+        answer_within_s=None,
+    )
     described: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from api.http.errors import RequestInvalid
 from api.http.idempotency import Once, once
+from api.logs import about
 from api.settings import Settings
 from domain.accounts import Access, Person, find_access, require_administrator
 from domain.application import Actor, Application, Expected, Outcome
@@ -108,6 +109,7 @@ def caller(request: Request, asking: Annotated[Who, Depends(who)], account: str)
     if "\0" in account:
         raise AccountUnknown(account)
     access = find_access(asking.application.database, asking.person.id, account)
+    about(account=access.account)
     asked_once = None if asking.once is None else replace(asking.once, account=access.account)
     request.state.once = asked_once
     return Caller(asking.application, asking.settings, asking.person, asked_once, access)

@@ -6,7 +6,6 @@ An ASGI layer around everything else, so that no route, known or not, can be rea
 from __future__ import annotations
 
 import re
-import secrets
 
 from anyio.to_thread import run_sync
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,7 +19,6 @@ from domain.application import Application
 
 OPENAPI_PATH = "/openapi.json"
 OPEN_PATHS = frozenset({OPENAPI_PATH})  # what anybody may read: it says nothing of any account
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]{1,200})", re.IGNORECASE)
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -43,7 +41,6 @@ class Gate:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        request.state.request_id = _request_id(request.headers)
         answering = _Answering(send, request.state.request_id)
         try:
             if scope["path"] not in OPEN_PATHS:
@@ -66,12 +63,6 @@ class Gate:
         if person is None:
             raise TokenRefused
         return person
-
-
-def _request_id(headers: Headers) -> str:
-    """The id that the client gave its request, where it is plain enough for every log and header; or a fresh one."""
-    given = headers.getlist("x-request-id")
-    return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else secrets.token_hex(16)
 
 
 class _Answering:

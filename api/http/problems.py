@@ -23,6 +23,7 @@ from starlette.routing import compile_path
 
 from api.http import errors as h
 from api.http.idempotency import Once
+from api.http.observing import template
 from api.ubl.errors import ImportRefused, TooLarge, UblError
 from domain.accounts import PersonUnknown
 from domain.control import AccountClosed, RoleLacking
@@ -219,7 +220,7 @@ def methods_at(app: FastAPI, path: str) -> str:
 def answer(request: Request, error: Exception, *, headers: dict[str, str] | None = None) -> Response:
     """*error* as a problem. Logs what is our own fault."""
     request_id = str(request.state.request_id)
-    what = f"{request.method} {request.url.path}"
+    what = f"{request.method} {template(request.scope)}"
     problem = problem_of(error, request_id, what=what, body=getattr(request.state, "body", None))
     more = error.headers if isinstance(error, h.HttpRefusal) else {}
     all_headers = {**_HEADERS.get(problem.status, {}), **more, **(headers or {})}

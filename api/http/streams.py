@@ -8,11 +8,11 @@ import msgspec
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from api.housekeeping import archiver, quota
 from api.http import replies
 from api.http.bodies import OptionalFields
 from api.http.caller import Inside
 from api.http.schemas import body_of
+from api.purging import archiver, quota
 from domain.accounts import require_administrator
 from domain.entity import converted
 from domain.parties import Value

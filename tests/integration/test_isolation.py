@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from domain.store.database import APP, BUILDER, KEEPER, PURGER, Database
+from domain.store.database import APP, BUILDER, KEEPER, OBSERVER, PURGER, Database
 from tests.fixtures.accounts import OpenAccount
 from tests.integration.restoring import TENANT_TABLES, Books
 
@@ -56,17 +56,17 @@ def test_the_services_role_owns_nothing_and_bypasses_nothing(shared_database: Da
     with psycopg.connect(shared_database.dsn) as connection:
         roles = connection.execute(
             "SELECT rolname, rolsuper, rolbypassrls, rolcanlogin FROM pg_roles WHERE rolname = ANY(%s) ORDER BY 1",
-            ([APP, BUILDER, KEEPER, PURGER],),
+            ([APP, BUILDER, KEEPER, OBSERVER, PURGER],),
         ).fetchall()
         owned = connection.execute(
             "SELECT count(*) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE r.rolname = ANY(%s)",
-            ([APP, BUILDER, KEEPER, PURGER],),
+            ([APP, BUILDER, KEEPER, OBSERVER, PURGER],),
         ).fetchone()
         definers = connection.execute(
             "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         ).fetchone()
 
-    assert roles == [(role, False, role == BUILDER, False) for role in (APP, BUILDER, KEEPER, PURGER)]
+    assert roles == [(role, False, role == BUILDER, False) for role in (APP, BUILDER, KEEPER, OBSERVER, PURGER)]
     assert (owned, definers) == ((0,), (0,))
 
 
@@ -76,6 +76,39 @@ def test_without_an_account_or_with_another_there_is_nothing_to_see(
     books: Books, table: str, setting: str | None
 ) -> None:
     assert rows(books.application.database, APP, f"SELECT * FROM {table}", setting) == 0
+
+
+# What may be read of accounts that are not set: states and numbers, by column, each role by policies of its own.
+ACROSS_ACCOUNTS = {
+    OBSERVER: {
+        "accounts": {"account_id", "control_position"},
+        "streams": {"account_id", "stream_id", "status", "head_position", "created_at"},
+    },
+}
+
+
+@pytest.mark.parametrize("role", ACROSS_ACCOUNTS)
+def test_a_role_that_sees_all_accounts_sees_of_them_what_is_listed_here_and_changes_nothing(
+    shared_database: Database, role: str
+) -> None:
+    with psycopg.connect(shared_database.dsn) as connection:
+        columns = connection.execute(
+            "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"
+            " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') AND NOT attisdropped"
+            " AND has_column_privilege(%s, c.oid, a.attnum, 'SELECT')",
+            (role,),
+        ).fetchall()
+        changes = connection.execute(
+            "SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"
+            " AND has_table_privilege(%s, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')",
+            (role,),
+        ).fetchone()
+
+    found: dict[str, set[str]] = {}
+    for table, column in columns:
+        found.setdefault(table, set()).add(column)
+    assert found == ACROSS_ACCOUNTS[role]
+    assert changes == (0,)
 
 
 def test_a_setting_that_is_no_account_is_an_error(books: Books) -> None:
@@ -98,6 +131,10 @@ REFUSED: list[tuple[str, str, type[psycopg.Error]]] = [
     (KEEPER, "SELECT slug FROM accounts", psycopg.errors.InsufficientPrivilege),
     (KEEPER, "SELECT data FROM control_events", psycopg.errors.InsufficientPrivilege),
     (KEEPER, "UPDATE daily_backups SET archive = NULL", psycopg.errors.InsufficientPrivilege),
+    (OBSERVER, "SELECT slug FROM accounts", psycopg.errors.InsufficientPrivilege),
+    (OBSERVER, "SELECT created_by FROM streams", psycopg.errors.InsufficientPrivilege),
+    (OBSERVER, "SELECT 1 FROM events", psycopg.errors.InsufficientPrivilege),
+    (OBSERVER, "DELETE FROM streams", psycopg.errors.InsufficientPrivilege),
 ]
 
 

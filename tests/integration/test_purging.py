@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from api.bootstrap import Installation
-from api.housekeeping import CleanupReport, archiver, clean_up
+from api.housekeeping import CleanupReport, clean_up
+from api.purging import archiver
 from api.settings import Settings
 from domain import commands
 from domain import control as c
@@ -328,7 +329,7 @@ _PURGE = """
 import sys, time
 from pathlib import Path
 from api.bootstrap import Installation
-from api.housekeeping import archiver
+from api.purging import archiver
 from api.settings import Settings
 from domain.accounts import find_access, find_person
 from domain.application import Actor, Application

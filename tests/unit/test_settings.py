@@ -71,7 +71,8 @@ def test_every_setting_is_shown_once_with_its_source(home: Path) -> None:
     lines = shown(home, AS="an@example.org")
 
     assert list(lines) == [
-        "home", "database_url", "as", "host", "port", "workers", "backups",
+        "home", "database_url", "as", "host", "port", "workers", "trusted_proxies", "database_connections",
+        "answer_within_s", "grace_s", "log_level", "log_format", "metrics_token", "backups",
         "storage", "storage_endpoint", "storage_region", "storage_path_style", "signing_key",
         "upload_limit_bytes", "entry_limit_bytes", "ratio_limit",
         "unpacked_limit_bytes", "entries_limit", "attachments_limit", "manifest_limit_bytes",
@@ -150,6 +151,14 @@ def test_a_size_is_bytes_or_has_a_unit(home: Path, written: str, bytes_: int) ->
         ("AS", "nobody"),
         ("HOST", "  "),
         ("DATABASE_URL", "just words"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "10.0.0.1,,10.0.0.2"),
+        ("DATABASE_CONNECTIONS", "3"),
+        ("ANSWER_WITHIN_S", "1"),
+        ("GRACE_S", "0"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("METRICS_TOKEN", "short"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_naming_the_variable(home: Path, name: str, value: str) -> None:
@@ -223,6 +232,46 @@ def test_a_password_is_shown_to_nobody(home: Path, address: str) -> None:
     assert "host=host" in value
     assert "user=an" in value
     assert source == "COUNTERFOIL_DATABASE_URL"
+
+
+def test_a_secret_may_lie_in_a_file_that_its_variable_names(home: Path) -> None:
+    (home / "address").write_text("postgresql://an:hunter2@host/data\n")
+    (home / "token").write_text("0123456789abcdef\n")
+
+    settings = load_settings(
+        environment(home, DATABASE_URL_FILE=str(home / "address"), METRICS_TOKEN_FILE=str(home / "token"))
+    )
+
+    assert (settings.database_url, settings.metrics_token) == ("postgresql://an:hunter2@host/data", "0123456789abcdef")
+    assert settings.sources["database_url"] == "COUNTERFOIL_DATABASE_URL_FILE"
+    lines = {line.name: line.value for line in settings_in_force(settings)}
+    assert "hunter2" not in lines["database_url"]
+    assert lines["metrics_token"] == "****"
+
+
+def test_a_secret_that_is_given_twice_or_whose_file_is_gone_is_refused(home: Path) -> None:
+    file = home / "token"
+    file.write_text("0123456789abcdef")
+
+    with pytest.raises(SettingInvalid, match="COUNTERFOIL_METRICS_TOKEN as well; expected one of the two"):
+        load_settings(environment(home, METRICS_TOKEN="0123456789abcdef", METRICS_TOKEN_FILE=str(file)))
+    with pytest.raises(SettingsFileUnreadable, match="nowhere"):
+        load_settings(environment(home, METRICS_TOKEN_FILE=str(home / "nowhere")))
+
+
+def test_only_a_secret_has_a_variable_that_names_a_file(home: Path) -> None:
+    with pytest.raises(SettingUnknown, match="COUNTERFOIL_PORT_FILE"):
+        load_settings(environment(home, PORT_FILE="/etc/port"))
+
+
+def test_trusted_proxies_are_a_list_in_the_file_or_have_commas_between_them(home: Path) -> None:
+    write_file(home, 'trusted_proxies = ["10.0.0.7", "10.1.0.0/16"]')
+
+    assert load_settings(environment(home)).trusted_proxies == ("10.0.0.7/32", "10.1.0.0/16")
+    assert load_settings(environment(home, TRUSTED_PROXIES="::1, 127.0.0.1")).trusted_proxies == (
+        "::1/128",
+        "127.0.0.1/32",
+    )
 
 
 def test_an_address_that_cannot_be_read_is_refused_without_repeating_its_password(home: Path) -> None:

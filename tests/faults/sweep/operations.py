@@ -14,7 +14,7 @@ from unittest import mock
 import psycopg
 
 from api.bootstrap import Installation
-from api.housekeeping import archiver
+from api.purging import archiver
 from api.settings import Settings
 from domain import commands
 from domain.accounts import Access, accounts_of, add_member, find_access
