@@ -64,8 +64,10 @@ def serve(
         with (
             suppress(KeyboardInterrupt),
             mailing(opened),
-            workforce(in_force, in_force.workers),
+            workforce(in_force, in_force.workers) as crew,
         ):
             serving.run(sockets=[listening])
+            if serving.force_exit:
+                crew.kill()
     if serving.force_exit:
         os._exit(_STOPPED_TWICE)  # without waiting for threads that are still at work

@@ -21,17 +21,20 @@ def worker(
     Example: counterfoil worker --processes 4
     """
     import signal
+    import sys
     import threading
 
     from api.bootstrap import installation
     from api.cli.session import settings
     from api.jobs.workforce import workforce
+    from api.logs import logging_to, wants_json
 
     in_force = settings()
     wanted = processes or max(1, in_force.workers)
     ended = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda _signal, _frame: ended.set())
-    with installation(in_force), workforce(in_force, wanted):
+    said = logging_to(sys.stderr, level=in_force.log_level, as_json=wants_json(in_force.log_format))
+    with said, installation(in_force), workforce(in_force, wanted):
         tell(f"counterfoil does jobs, {wanted:,} at a time")
         ended.wait()

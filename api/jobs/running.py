@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,12 +18,14 @@ from api.jobs.desk import Errand, Why
 from api.jobs.kinds import kinds
 from api.jobs.periodic import Periodic
 from api.jobs.sealing import unseal
+from api.logs import about, at_work_on
 from domain.accounts import Access, find_access, service_access
 from domain.application import Actor, Application
 from domain.errors import CounterfoilError
 from domain.ids import AccountId, PersonId
 from domain.store.database import APP, DatabaseUnavailable
 
+LOG = logging.getLogger("counterfoil.jobs")
 MOST_ATTEMPTS = 3  # what ends its worker each time, or finds the database gone each time, is not tried for ever
 _LOCK_SPACE = 0x6A6F62  # of the advisory locks on accounts: "job" in ASCII
 
@@ -65,7 +69,7 @@ class HandedBack(Exception):
 def run_periodic(installation: Installation, periodic: Periodic, errand: Errand) -> None:
     """Do what is done again and again. Raises HandedBack, and what it raises."""
     try:
-        with errand.breakable():
+        with at_work_on(periodic=periodic.run.__name__), errand.breakable():
             periodic.run(installation)
     except BaseException:
         if errand.why is None:
@@ -95,6 +99,11 @@ def run_job(installation: Installation, account: AccountId, job: str, errand: Er
 
     Raises AccountBusy, HandedBack, and whatever keeps the database from taking the end.
     """
+    with at_work_on(account=account, job=job):
+        _run_job(installation, account, job, errand)
+
+
+def _run_job(installation: Installation, account: AccountId, job: str, errand: Errand) -> None:
     settings = installation.settings
     with installation.database.for_job(job) as database, database.session(APP) as held:
         own = Installation(settings, database, Application(database, installation.application.clock))
@@ -105,12 +114,18 @@ def run_job(installation: Installation, account: AccountId, job: str, errand: Er
             row = connection.execute(SQL["claim_job"], parameters).fetchone()
         if row is None:
             return
-        end = _done(own, account, job, _Claimed(*row), errand)
+        claimed = _Claimed(*row)
+        about(kind=claimed.kind, attempt=claimed.attempt, request=claimed.request_id)
+        LOG.info("job begins")
+        begun = time.monotonic()
+        end = _done(own, account, job, claimed, errand)
         with database.transaction(account) as connection:
             if end is None:
                 connection.execute(SQL["hand_back"], parameters)
             else:
                 connection.execute(SQL["end_job"], {**parameters, "at": own.application.clock(), **end._asdict()})
+    became = "handed back" if end is None else end.state
+    LOG.info("job ends", extra={"facts": {"state": became, "seconds": round(time.monotonic() - begun, 3)}})
     if end is None:
         raise HandedBack
 

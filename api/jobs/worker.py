@@ -27,6 +27,7 @@ from api.jobs.asking import QUEUE_NAME, TASK
 from api.jobs.desk import Desk, Errand, Why
 from api.jobs.periodic import Periodic, periodics
 from api.jobs.running import HandedBack, run_job, run_periodic
+from api.logs import logging_to, wants_json
 from api.settings import Settings
 from domain.ids import AccountId
 from domain.store.queue_schema import QUEUE
@@ -69,7 +70,8 @@ def work(settings: Settings, heartbeat_s: float = HEARTBEAT_S, dead_after_s: flo
     signals = (signal.SIGTERM, signal.SIGINT)
     for each in signals:
         signal.signal(each, lambda _signal, _frame: ending.set())
-    with installation(settings) as opened:
+    said = logging_to(sys.stderr, level=settings.log_level, as_json=wants_json(settings.log_format))
+    with said, installation(settings) as opened:
         queue = _Queue(opened, desk, heartbeat_s, dead_after_s)
 
         def end(_signal: int, _frame: FrameType | None) -> None:

@@ -69,6 +69,12 @@ class Workforce:
             pause = _PAUSE_S if time.monotonic() - began > _LONGEST_PAUSE_S else min(2 * pause, _LONGEST_PAUSE_S)
             self.ended.wait(pause)
 
+    def kill(self) -> None:
+        """End all workers at once; others take up their jobs."""
+        self.ended.set()
+        for worker in self.workers:
+            worker.kill()
+
     def end(self) -> None:
         """End all workers in order; kill those that take too long."""
         for worker in self.workers:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from fastapi import FastAPI
 
@@ -67,6 +68,12 @@ def scraped(client: httpx.Client) -> dict[tuple[str, frozenset[tuple[str, str]]]
     return found
 
 
+def counted(database: Database) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """The figures of an installation as they are now."""
+    found = InstallationFigures(database).collect()
+    return {(one.name, frozenset(one.labels.items())): one.value for metric in found for one in metric.samples}
+
+
 def of(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
     return name, frozenset(labels.items())
 
@@ -115,18 +122,50 @@ def test_requests_are_counted_by_the_template_of_their_route(books: AccountOverH
 
 
 def test_accounts_streams_and_events_are_counted_over_all_accounts(fresh_account: OpenAccount) -> None:
-    def counted() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-        found = InstallationFigures(books.application.database).collect()
-        return {(one.name, frozenset(one.labels.items())): one.value for metric in found for one in metric.samples}
-
     books = Books(fresh_account())
-    before = counted()
+    database = books.application.database
+    before = counted(database)
     books.customer()
     Books(fresh_account()).customer()
-    after = counted()
+    after = counted(database)
 
     assert after[of("counterfoil_events", status="live")] - before[of("counterfoil_events", status="live")] == 2
     assert after[of("counterfoil_accounts")] - before[of("counterfoil_accounts")] == 1
+
+
+def test_backups_are_counted_by_age_and_jobs_by_kind_and_state(empty_database: str) -> None:
+    accounts = [f"01900000-0000-7000-8000-00000000000{number}" for number in range(4)]
+    ages = ["'3 hours'", "'36 hours'", "'90 days'", "NULL::interval"]
+    jobs = [("backup", "queued", "NULL", "NULL"), ("backup", "failed", "now() - interval '9 s'", "now()")]
+    with Database(empty_database) as database:
+        with psycopg.connect(empty_database, autocommit=True) as connection:
+            for account, age in zip(accounts, ages, strict=True):
+                connection.execute(
+                    "INSERT INTO accounts (account_id, slug, control_position, control)"
+                    f" VALUES ('{account}', '{account}', 1, '');"
+                    " INSERT INTO daily_backups (account_id, time_zone, next_at, rehearse_at, current_at, kept_bytes)"
+                    f" VALUES ('{account}', 'UTC', now(), now(), now() - {age}::interval, 100)".encode()
+                )
+            for number, (kind, state, started, ended) in enumerate(jobs):
+                connection.execute(
+                    "INSERT INTO jobs (account_id, job_id, kind, state, requested_by, via, request, requested_at,"
+                    f" due_at, started_at, ended_at) VALUES ('{accounts[0]}', '{accounts[number]}', '{kind}',"
+                    f" '{state}', 'x', 'api', '', now(), now() - interval '1 minute', {started}, {ended})".encode()
+                )
+
+        found = counted(database)
+
+    by_age = {age: found[of("counterfoil_accounts_by_backup_age", age=age)] for age in ("1d", "2d", "7d", "30d")}
+    assert by_age == {"1d": 1, "2d": 1, "7d": 0, "30d": 0}
+    assert found[of("counterfoil_accounts_by_backup_age", age="older")] == 1
+    assert found[of("counterfoil_accounts_by_backup_age", age="never")] == 1
+    assert found[of("counterfoil_accounts_by_proof_age", age="never")] == 4
+    assert found[of("counterfoil_backups_kept_bytes")] == 400
+    assert found[of("counterfoil_jobs", kind="backup", state="queued")] == 1
+    assert 60 <= found[of("counterfoil_jobs_waiting_seconds", kind="backup")] < 120
+    assert found[of("counterfoil_jobs_ended_last_day", kind="backup", state="failed")] == 1
+    assert found[of("counterfoil_jobs_seconds_last_day", kind="backup", state="failed")] == 9
+    assert found[of("counterfoil_workers")] == 0
 
 
 def test_what_a_caller_makes_up_is_no_label(visitor: Visitor) -> None:

@@ -83,6 +83,7 @@ ACROSS_ACCOUNTS = {
     OBSERVER: {
         "accounts": {"account_id", "control_position"},
         "streams": {"account_id", "stream_id", "status", "head_position", "created_at"},
+        "jobs": {"account_id", "kind", "state", "requested_at", "due_at", "started_at", "ended_at", "attempt"},
     },
 }
 
