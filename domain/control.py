@@ -67,6 +67,9 @@ class BackupRetention(Value, frozen=True, kw_only=True):
     weekly: Annotated[int, Meta(ge=0, le=520)] = 8
     monthly: Annotated[int, Meta(ge=0, le=240)] = 12
 
+    def __str__(self) -> str:
+        return f"of {self.daily} days, {self.weekly} weeks and {self.monthly} months"
+
 
 class SettingsFields(Value, frozen=True, kw_only=True):
     """What the account's data mean: its company, currency, numbers, and the day up to which its books are closed.

@@ -22,6 +22,7 @@ class Topic(StrEnum):
     CLONES = "clones"
     DOWNLOADS = "downloads"
     FAILED_BACKUPS = "failed-backups"
+    ALARMS = "alarms"
 
 
 # Dry runs and refusals are not here: they change nothing.
@@ -32,6 +33,8 @@ _TOPICS: dict[type[Value], Topic] = {
     c.CloneReceived: Topic.CLONES,
     c.ArchiveDownloaded: Topic.DOWNLOADS,
     c.BackupFailed: Topic.FAILED_BACKUPS,
+    c.RehearsalFailed: Topic.FAILED_BACKUPS,
+    c.AccountShrunk: Topic.ALARMS,
 }
 
 
@@ -67,6 +70,10 @@ def title(event: Any) -> str:
             return "an archive was downloaded"
         case c.BackupFailed():
             return "a backup failed"
+        case c.RehearsalFailed():
+            return "a backup could not be restored in a rehearsal"
+        case c.AccountShrunk():
+            return "the account has less than its timeline says"
     raise AssertionError(f"nobody is told of {type(event).__name__}")
 
 
@@ -88,6 +95,15 @@ def sentence(event: Any, who: str) -> str:
             return f"{who} downloaded the archive {event.file or event.archive}{_origin(event.address)}."
         case c.BackupFailed():
             return f"A backup by {who} failed: {event.reason.rstrip('.')}."
+        case c.RehearsalFailed():
+            return f"A rehearsal by {who} found that archive {event.archive} fails: {event.reason.rstrip('.')}."
+        case c.AccountShrunk():
+            first = event.figures[0]
+            more = f", and {event.figures_count - 1:,} more figures" if event.figures_count > 1 else ""
+            return (
+                f"Since backup {event.before}, the account lost what nothing on its timeline explains:"
+                f" {first.figure} is {first.found}; expected {first.expected}{more}."
+            )
     raise AssertionError(f"nobody is told of {type(event).__name__}")
 
 

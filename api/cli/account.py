@@ -96,6 +96,7 @@ def show_(account: Account, email: As = None, as_json: Json = False) -> None:
         f"company: {_company_line(settings.company)}",
         f"country {settings.country}, currency {settings.currency}, language {settings.language}, {settings.time_zone}",
         f"books closed up to: {settings.closed_until or 'never closed'}",
+        f"daily backups are kept {settings.backups_kept}",
         *(f"numbers of {kind}: {text}" for kind, text in settings.number_formats.items()),
         *(f"module: {module}" for module in control.modules),
         *(f"member: {member.name} <{member.email}>, {member.role.value}" for member in control.members),
@@ -134,6 +135,11 @@ def settings_(
     number_format: Annotated[
         list[str] | None, typer.Option(help="KIND=FORMAT, such as invoice=F{year}-{number:04}; may be repeated.")
     ] = None,
+    keep_daily: Annotated[
+        int | None, typer.Option(min=1, max=366, help="Keep the last daily backup of so many days (14).")
+    ] = None,
+    keep_weekly: Annotated[int | None, typer.Option(min=0, max=520, help="And of so many weeks (8).")] = None,
+    keep_monthly: Annotated[int | None, typer.Option(min=0, max=240, help="And of so many months (12).")] = None,
     email: As = None,
     as_json: Json = False,
 ) -> None:
@@ -172,6 +178,10 @@ def settings_(
                 )
             pairs = dict(pair.partition("=")[::2] for pair in number_format)
             changes["number_formats"] = {**before.number_formats, **pairs}
+        kept = {"daily": keep_daily, "weekly": keep_weekly, "monthly": keep_monthly}
+        if any(value is not None for value in kept.values()):
+            given_rule = {key: value for key, value in kept.items() if value is not None}
+            changes["backups_kept"] = {**msgspec.to_builtins(before.backups_kept), **given_rule}
         event = converted(changes, SettingsChanged, whole="settings", expected="a value as --help says")
         control = (
             who.installation.application.record_control(access.account, who.actor, event) if changes else access.control

@@ -79,7 +79,9 @@ def topics(
     account: Account,
     topic: Annotated[
         list[str] | None,
-        typer.Argument(help="restores, undos, clones, downloads or failed-backups; none to be told of nothing more."),
+        typer.Argument(
+            help="restores, undos, clones, downloads, failed-backups or alarms; none to be told of nothing more."
+        ),
     ] = None,
     email: As = None,
     as_json: Json = False,

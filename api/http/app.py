@@ -13,6 +13,7 @@ from api.http import (
     accounts,
     archives,
     clones,
+    daily,
     entities,
     history,
     imports,
@@ -86,6 +87,7 @@ def _routes() -> APIRouter:
     routes.include_router(notifications.router)
     for kind in Kind:
         routes.include_router(entities.router(kind), prefix="/accounts/{account}")
+    routes.include_router(daily.router)
     routes.include_router(archives.backups)
     routes.include_router(archives.archives)
     routes.include_router(streams.router)

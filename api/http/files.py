@@ -22,7 +22,7 @@ from api.http.reads import SQL
 from api.settings import Settings
 from api.storage import backup_at, shelves, to_work_from
 from domain.application import Application
-from domain.control import BackupTaken
+from domain.control import BackupsExpired, BackupTaken
 from domain.ids import AccountId, is_canonical, new_id
 from snapshots.shelves import Item, Place, Shelf, Sink
 from snapshots.shelves.copies import sha256_of
@@ -33,7 +33,10 @@ _PIECE_BYTES = 1 << 20  # a thread's errand for less would cost more than it doe
 
 
 class BackupListed(Struct, frozen=True, kw_only=True):
-    """A backup that the account's history tells of; *available* says whether its file is here."""
+    """A backup that the account's history tells of; *available* says whether its file is here.
+
+    *daily*: by the service itself, and kept as the account's rule says.
+    """
 
     archive: str
     taken_at: datetime
@@ -44,6 +47,7 @@ class BackupListed(Struct, frozen=True, kw_only=True):
     size: int
     sha256: str
     encrypted: bool
+    daily: bool
     available: bool
 
 
@@ -76,6 +80,7 @@ def backups(application: Application, settings: Settings, account: AccountId) ->
             size=taken.size,
             sha256=taken.sha256,
             encrypted=taken.encrypted,
+            daily=taken.daily,
             available=there.get(f"{account}/{taken.file}") == taken.size,
         )
         for at, taken in backups_told(application, account)
@@ -83,10 +88,15 @@ def backups(application: Application, settings: Settings, account: AccountId) ->
 
 
 def backups_told(application: Application, account: AccountId) -> list[tuple[datetime, BackupTaken]]:
-    """The backups that the account's history tells of, newest first, wherever their files are."""
+    """The backups that the account's history tells of, newest first, wherever their files are; but for those that its
+    rule did not keep.
+    """
     with application.database.transaction(account) as connection:
         rows = connection.execute(SQL["list_taken"], {"account": account}).fetchall()
-    return [(at, msgspec.json.decode(data, type=BackupTaken)) for at, data in rows]
+        expired = connection.execute(SQL["list_expired"], {"account": account}).fetchall()
+    gone = {archive for (data,) in expired for archive in msgspec.json.decode(data, type=BackupsExpired).archives}
+    told = [(at, msgspec.json.decode(data, type=BackupTaken)) for at, data in rows]
+    return [(at, taken) for at, taken in told if taken.archive not in gone]
 
 
 def backup_named(

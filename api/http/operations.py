@@ -26,6 +26,7 @@ from projections.notices import NoticesPage
 from projections.rebuild import Rebuilt
 from projections.timeline import TimelinePage
 from snapshots.cloning.clone_report import CloneReport
+from snapshots.daily.status import BackupStatus
 from snapshots.generations.purging import PurgeReport
 from snapshots.generations.stream_report import ActivationReport, StreamListed, StreamShown
 from snapshots.proving.proofs import Consistency, Inclusion
@@ -270,6 +271,8 @@ OPERATIONS: dict[str, Operation] = {
     **{line: operation for kind in Kind for line, operation in _of_kind(kind).items()},
     f"POST {_AT}/backups": Operation("take_backup", JobShown, {}, headers=_JOB_MADE),
     f"GET {_AT}/backups": Operation("list_backups", Items(files.BackupListed)),
+    f"GET {_AT}/backups/status": Operation("show_backup_status", BackupStatus),
+    f"POST {_AT}/backups/rehearsal": Operation("rehearse_backup", JobShown, {}, headers=_JOB_MADE),
     f"GET {_AT}/backups/{{archive}}": Operation("download_backup", File(_ZIP)),
     f"POST {_AT}/backups/{{archive}}/restore": Operation("restore_backup", RestoreReport, _RESTORE),
     f"POST {_AT}/archives": Operation("send_archive", files.Uploaded),

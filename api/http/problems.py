@@ -38,6 +38,7 @@ from projections.finding import ListTooLong
 from projections.moments import MomentAhead, MomentGone
 from projections.timeline import CursorGone
 from snapshots.backup import ArchiveNotWritten, BackupNotRecorded
+from snapshots.daily.rehearsal import NothingToRehearse, NotRestorable
 from snapshots.proving.proving import NothingProven
 from snapshots.restoring.restore import NoRoom
 from snapshots.restoring.token import TokenStale
@@ -79,6 +80,8 @@ STATUS: dict[type[CounterfoilError], int] = {
     StorageUnavailable: 503,
     StoredDamaged: 500,
     BackupNotRecorded: 503,
+    NothingToRehearse: 409,
+    NotRestorable: 409,
     RestoreError: 409,
     TokenStale: 412,
     NoRoom: 507,

@@ -14,3 +14,7 @@ SELECT at, data FROM control_events WHERE account_id = %(account)s AND type = 'b
 SELECT e.entity_id::text, e.kind, e.state FROM streams s
 JOIN entities e ON e.account_id = s.account_id AND e.stream_id = s.stream_id AND e.entity_id = ANY(%(entities)s::uuid[])
 WHERE s.account_id = %(account)s AND s.status = 'live' AND NOT e.deleted;
+
+-- name: list_expired
+-- The daily backups that were not kept any longer. Key: control_events_pkey.
+SELECT data FROM control_events WHERE account_id = %(account)s AND type = 'backups.expired';

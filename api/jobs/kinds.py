@@ -10,6 +10,6 @@ from api.jobs.context import JobKind
 @cache
 def kinds() -> dict[str, JobKind]:
     """Every kind of job by its name. Their modules are read here, when the first job is to be done."""
-    from api.jobs import backups, invoices
+    from api.jobs import backups, invoices, rehearsals
 
-    return {"backup": backups.BACKUP, "invoice-due": invoices.INVOICE_DUE}
+    return {"backup": backups.BACKUP, "invoice-due": invoices.INVOICE_DUE, "rehearsal": rehearsals.REHEARSAL}

@@ -24,6 +24,9 @@ class Periodic(NamedTuple):
 @cache
 def periodics() -> dict[str, Periodic]:
     """All of it by name. Their modules are read here, by workers alone."""
-    from api import housekeeping
+    from api import daily, housekeeping
 
-    return {"cleanup": Periodic("40 1 * * *", housekeeping.look_after)}
+    return {
+        "cleanup": Periodic("40 1 * * *", housekeeping.look_after),
+        "daily-backups": Periodic("* * * * *", daily.each_minute),
+    }

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from api.http.locks import UnlockFields
 from domain.entity import FieldRefused
 from domain.parties import Value
 from snapshots.trust.encryption import Lock, Passphrase, Recipients
@@ -21,6 +22,15 @@ class BackupFields(Value, frozen=True, kw_only=True):
     as_of: str | None = None
     encrypt_to: Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)] | None = None
     passphrase: str | None = None
+
+
+class RehearsalFields(UnlockFields, frozen=True, kw_only=True):
+    """Which backup to rehearse: the *archive* (default: the newest that is here and not encrypted).
+
+    An encrypted one is opened by its *passphrase*, or by the *identity* (a private key) of one of its recipients.
+    """
+
+    archive: str | None = None
 
 
 def lock_of(given: BackupFields) -> Lock | None:

@@ -99,14 +99,24 @@ def run_due(keeping: Keeping, *, is_over: Callable[[], bool] = lambda: False) ->
         while turns := claim_due(keeper, application.clock(), most=_A_CLAIM):
             due = [turn.account for turn in turns if turn.changed and turn.due_at <= application.clock()]
             signing = _Signing(keeping.keys)
-            begun = [pool.submit(_unless_over, keeping, signing, account, is_over) for account in due]
-            done = [one.result() for one in begun]
-            if waiting := [account for account, one in zip(due, done, strict=True) if one is None]:
+            begun = {account: pool.submit(_unless_over, keeping, signing, account, is_over) for account in due}
+            try:
+                done = [one.result() for one in begun.values()]
+            finally:  # broken off, whoever waits is not begun
+                waiting = [account for account, one in begun.items() if one.cancel() or not one.result()]
                 keeper.execute(SQL["release"], {"accounts": waiting})
             night = _sum(night, Night(unchanged=len(turns) - len(due)), *(one for one in done if one))
             if is_over():
                 break
     return night
+
+
+def back_up(keeping: Keeping, account: AccountId) -> Night:
+    """Take the account's daily backup now, whenever its time is, and plan the next.
+
+    What fails is noted; nothing is raised for it. The account was scheduled before.
+    """
+    return _back_up(keeping, _Signing(keeping.keys), account)
 
 
 class _Signing:

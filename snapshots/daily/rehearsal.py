@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import BinaryIO, ClassVar, NamedTuple
+from typing import BinaryIO, ClassVar
 
 import msgspec
 import psycopg
@@ -18,7 +18,7 @@ from psycopg import Connection
 
 from domain.accounts import Access, require_administrator
 from domain.application import Actor, Application
-from domain.control import BackupRehearsed, BackupTaken, Control, RehearsalFailed
+from domain.control import BackupRehearsed, Control, RehearsalFailed
 from domain.errors import ArchiveError, CounterfoilError
 from domain.ids import NIL, AccountId
 from domain.kinds import Kind
@@ -51,13 +51,13 @@ class Rehearsal(Value, frozen=True, kw_only=True):
 
 @dataclass(eq=False)
 class NothingToRehearse(ArchiveError):
-    """The account has no backup that could be rehearsed here."""
+    """The account has no backup that can be opened here."""
 
-    code: ClassVar[str] = "backup.none"
+    code: ClassVar[str] = "backup.nothing-to-rehearse"
     account: str
 
     def __str__(self) -> str:
-        return f"{self.account}: found no backup that is here and not encrypted; expected one, such as by backup take"
+        return f"{self.account}: found no backup that is here and not encrypted; expected one, or what opens one"
 
 
 @dataclass(eq=False)
@@ -69,25 +69,6 @@ class NotRestorable(ArchiveError):
 
     def __str__(self) -> str:
         return f"the archive could not be restored as it is: {self.reason}"
-
-
-class Backup(NamedTuple):
-    """A backup that the account's history tells of."""
-
-    archive: str
-    file: str
-    size_bytes: int
-    sha256: str
-
-
-def backups_in_the_clear(application: Application, account: AccountId) -> Iterator[Backup]:
-    """The account's backups that are not encrypted, newest first; where their files are by now, nobody says."""
-    with application.database.transaction(account) as connection:
-        rows = connection.execute(SQL["list_taken"], {"account": account}).fetchall()
-    for (data,) in rows:
-        taken = msgspec.json.decode(data, type=BackupTaken)
-        if not taken.encrypted:
-            yield Backup(taken.archive, taken.file, taken.size, taken.sha256)
 
 
 def rehearse(

@@ -24,6 +24,7 @@ from snapshots.daily.nights import LONGEST_AHEAD, next_night, next_rehearsal
 
 SQL = statements("snapshots.daily", "schedule.sql")
 CLAIMED_FOR = timedelta(minutes=30)  # far longer than a backup takes; what a killed process had waits as long
+_AT_WORK_FOR = timedelta(hours=1)  # whoever opened an account just now, even by night
 _LONGEST_TO_A_REHEARSAL = timedelta(days=33)
 # What an archive says of an account beside its stream: a change of it is a change of the account.
 _IN_ARCHIVES = [
@@ -97,7 +98,7 @@ def schedule_new(application: Application) -> int:
                 {
                     "account": account,
                     "zone": zone,
-                    "next": next_night(account, zone, after=now),
+                    "next": next_night(account, zone, after=now + _AT_WORK_FOR),
                     "rehearse": next_rehearsal(account, zone, after=now),
                 },
             )
@@ -127,15 +128,15 @@ def claim_due(keeper: Connection[Row], now: datetime, *, most: int) -> list[Turn
 
 
 def claim_rehearsals(application: Application, *, most: int) -> list[AccountId]:
-    """Up to *most* accounts whose newest backup is to be rehearsed; their next rehearsal is planned."""
+    """Of up to *most* accounts whose day it is, those with a backup; all get their day of the next month."""
     now = application.clock()
     key = {"now": now, "too_far": now + _LONGEST_TO_A_REHEARSAL, "most": most}
     with application.database.session(KEEPER) as keeper, keeper.transaction():
         rows = keeper.execute(SQL["claim_rehearsals"], key).fetchall()
-        for account, zone in rows:
+        for account, zone, _ in rows:
             planned = next_rehearsal(AccountId(account), zone, after=now)
             keeper.execute(SQL["put_off_rehearsal"], {"account": account, "next": planned})
-    return [AccountId(account) for account, _ in rows]
+    return [AccountId(account) for account, _, has_backup in rows if has_backup]
 
 
 def read_standing(database: Database, account: AccountId) -> Standing:

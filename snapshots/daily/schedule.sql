@@ -38,7 +38,7 @@ UPDATE daily_backups SET claimed_until = NULL WHERE account_id = ANY(%(accounts)
 
 -- name: claim_rehearsals
 -- Whose newest backup is to be rehearsed, for the keeper, which plans the next one. Key: daily_backups_rehearse.
-SELECT account_id::text, time_zone FROM daily_backups
+SELECT account_id::text, time_zone, archive IS NOT NULL FROM daily_backups
 WHERE rehearse_at <= %(now)s OR rehearse_at > %(too_far)s
 ORDER BY rehearse_at LIMIT %(most)s FOR UPDATE SKIP LOCKED;
 
@@ -75,18 +75,16 @@ UPDATE daily_backups SET kept = %(kept)s, kept_bytes = %(kept_bytes)s WHERE acco
 
 -- name: read_status
 -- Key: daily_backups_pkey.
-SELECT time_zone, next_at, attempts, stream_id, position, archive, taken_at, size_bytes, seconds, current_at, failed_at,
-       failed_code, failed_reason, shrunk_at, rehearse_at, proven_archive, proven_at, kept
+SELECT next_at, attempts, stream_id, position, archive, taken_at, size_bytes, current_at, failed_at, failed_code,
+       failed_reason, shrunk_at, rehearse_at, proven_archive, proven_at, kept
 FROM daily_backups WHERE account_id = %(account)s;
 
 -- name: read_figures
 -- Over all accounts, for the keeper. Reads daily_backups once.
-SELECT count(*), count(*) FILTER (WHERE archive IS NULL), count(*) FILTER (WHERE attempts > 0 OR failed_at > current_at),
-       count(*) FILTER (WHERE shrunk_at >= taken_at), count(*) FILTER (WHERE proven_at IS NULL),
+SELECT count(*), count(*) FILTER (WHERE archive IS NULL),
+       count(*) FILTER (WHERE failed_at > coalesce(current_at, '-infinity')),
+       count(*) FILTER (WHERE shrunk_at >= coalesce(taken_at, '-infinity')), count(*) FILTER (WHERE proven_at IS NULL),
        coalesce(sum(kept_bytes), 0)::bigint, coalesce(max(seconds), 0), coalesce(sum(seconds), 0),
-       array_agg(current_at) FILTER (WHERE current_at IS NOT NULL), array_agg(proven_at) FILTER (WHERE proven_at IS NOT NULL)
+       array_agg(current_at) FILTER (WHERE current_at IS NOT NULL),
+       array_agg(proven_at) FILTER (WHERE proven_at IS NOT NULL)
 FROM daily_backups;
-
--- name: list_taken
--- The backups that the account's history tells of, newest first. Key: control_events_pkey.
-SELECT data FROM control_events WHERE account_id = %(account)s AND type = 'backup.taken' ORDER BY position DESC;
