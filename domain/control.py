@@ -478,6 +478,10 @@ class Control(Value, frozen=True, kw_only=True):
         """The membership of *person*, or None without access."""
         return next((member for member in self.members if member.person == person), None)
 
+    def local_day(self, at: dt.datetime) -> dt.date:
+        """The day on the seller's calendar at a moment."""
+        return at.astimezone(ZoneInfo(self.settings.time_zone)).date()
+
     def defined_fields(self) -> dict[tuple[str, str], CustomField]:
         """The custom fields by kind and key."""
         return {(field.kind, field.key): field for field in self.custom_fields}

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, ClassVar, NamedTuple, Protocol
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -199,7 +198,7 @@ class Work:
 
     def local_day(self, at: datetime) -> date:
         """The day on the seller's calendar at a moment."""
-        return at.astimezone(ZoneInfo(self.control.settings.time_zone)).date()
+        return self.control.local_day(at)
 
     def find(self, id_: EntityId) -> Any | None:
         """The entity's state with this command's changes, or None when it is not there (deleted ones are not)."""

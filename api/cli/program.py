@@ -24,6 +24,7 @@ from api.cli import (
     importing,
     inspect,
     keys,
+    listing,
     member,
     notifications,
     people,
@@ -66,6 +67,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.command("inspect")(inspect.inspect)
 app.command("restore")(restore.restore)
+app.command("list")(listing.list_)
 app.command("show")(show.show)
 app.command("clone")(clone.clone)
 app.command("timeline")(timeline.timeline)

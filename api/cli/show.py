@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from api.cli.kinds import kind_named
 from api.cli.output import Account, As, AsOf, Json
 from api.cli.output import show as print_out
-
-if TYPE_CHECKING:
-    from domain.kinds import Kind
 
 
 def show(
@@ -33,7 +31,7 @@ def show(
     from projections.moments import read_moment
     from projections.past import entity_at
 
-    of = _kind(kind)
+    of = kind_named(kind)
     moment = None if as_of is None else read_moment(as_of)
     with session(email) as who:
         access = who.access(account)
@@ -46,12 +44,3 @@ def show(
     text = f"{of.value} {found.state.id}, version {found.state.version}, at position {found.stream}.{found.position}\n"
     text += msgspec.json.format(msgspec.json.encode(found.state), indent=2).decode()
     print_out(text, found._asdict(), as_json=as_json)
-
-
-def _kind(name: str) -> Kind:
-    from domain.kinds import Kind
-
-    try:
-        return Kind(name.replace("-", "_"))
-    except ValueError:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(Kind)}", param_hint="KIND") from None

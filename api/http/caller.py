@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from typing import Annotated, Any, get_type_hints
-from zoneinfo import ZoneInfo
 
 from fastapi import Depends, params
 from psycopg import Connection
@@ -61,7 +60,7 @@ class Caller(Who):
     @property
     def today(self) -> date:
         """The day on the seller's calendar."""
-        return self.application.clock().astimezone(ZoneInfo(self.access.control.settings.time_zone)).date()
+        return self.access.control.local_day(self.application.clock())
 
     def run(
         self,
