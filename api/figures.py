@@ -176,7 +176,8 @@ GROUP BY kind, state ORDER BY kind, state
 _BACKUPS = """
 WITH ages AS (
     SELECT width_bucket(extract(epoch FROM now() - current_at)::float8, days.bounds) AS current,
-           width_bucket(extract(epoch FROM now() - proven_at)::float8, days.bounds) AS proven, d.*
+           width_bucket(extract(epoch FROM now() - proven_at)::float8, days.bounds) AS proven, d.account_id, d.attempts,
+           d.failed_at, d.current_at, d.shrunk_at, d.taken_at, d.kept_bytes, d.size_bytes, d.seconds
     FROM daily_backups d, (
         SELECT array_agg(day * 86400.0::float8 ORDER BY day) AS bounds FROM unnest(%(days)s::integer[]) AS day) AS days
 ), buckets AS (SELECT generate_series(0, cardinality(%(days)s::integer[])) AS bucket)
@@ -186,7 +187,7 @@ SELECT (SELECT array_agg(number ORDER BY bucket) FROM (
        (SELECT array_agg(number ORDER BY bucket) FROM (
            SELECT bucket, count(a.account_id) AS number FROM buckets LEFT JOIN ages a ON a.proven = bucket
            GROUP BY bucket) AS by_age) || (count(*) FILTER (WHERE proven IS NULL)),
-       count(*) FILTER (WHERE attempts > 0 OR failed_at > current_at),
+       count(*) FILTER (WHERE failed_at > coalesce(current_at, '-infinity')),
        count(*) FILTER (WHERE shrunk_at >= taken_at),
        coalesce(sum(kept_bytes), 0), coalesce(sum(size_bytes), 0), coalesce(sum(seconds), 0)
 FROM ages

@@ -6,6 +6,7 @@ of processes can be at it, and what one of them was killed over is anybody's aga
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -91,18 +92,21 @@ def schedule_new(application: Application) -> int:
         accounts = [AccountId(account) for (account,) in keeper.execute(SQL["list_unscheduled"])]
     now = application.clock()
     for account in accounts:
-        zone = service_access(application.database, account).control.settings.time_zone
-        with application.database.transaction(account) as connection:
-            connection.execute(
-                SQL["insert_schedule"],
-                {
-                    "account": account,
-                    "zone": zone,
-                    "next": next_night(account, zone, after=now + _AT_WORK_FOR),
-                    "rehearse": next_rehearsal(account, zone, after=now),
-                },
-            )
+        with suppress(AccountUnknown):  # erased just now
+            _schedule(application.database, account, now)
     return len(accounts)
+
+
+def _schedule(database: Database, account: AccountId, now: datetime) -> None:
+    zone = service_access(database, account).control.settings.time_zone
+    row = {
+        "account": account,
+        "zone": zone,
+        "next": next_night(account, zone, after=now + _AT_WORK_FOR),
+        "rehearse": next_rehearsal(account, zone, after=now),
+    }
+    with database.transaction(account) as connection:
+        connection.execute(SQL["insert_schedule"], row)
 
 
 def claim_due(keeper: Connection[Row], now: datetime, *, most: int) -> list[Turn]:

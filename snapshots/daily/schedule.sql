@@ -1,6 +1,7 @@
 -- name: list_unscheduled
--- Accounts that were never looked after, for the keeper. Reads accounts once.
-SELECT account_id::text FROM accounts a
+-- Accounts that were never looked after, for the keeper; one that was erased lives in no stream. Reads accounts once.
+SELECT a.account_id::text FROM accounts a
+JOIN streams s ON s.account_id = a.account_id AND s.status = 'live'
 WHERE NOT EXISTS (SELECT 1 FROM daily_backups d WHERE d.account_id = a.account_id) ORDER BY 1;
 
 -- name: insert_schedule
@@ -78,13 +79,3 @@ UPDATE daily_backups SET kept = %(kept)s, kept_bytes = %(kept_bytes)s WHERE acco
 SELECT next_at, attempts, stream_id, position, archive, taken_at, size_bytes, current_at, failed_at, failed_code,
        failed_reason, shrunk_at, rehearse_at, proven_archive, proven_at, kept
 FROM daily_backups WHERE account_id = %(account)s;
-
--- name: read_figures
--- Over all accounts, for the keeper. Reads daily_backups once.
-SELECT count(*), count(*) FILTER (WHERE archive IS NULL),
-       count(*) FILTER (WHERE failed_at > coalesce(current_at, '-infinity')),
-       count(*) FILTER (WHERE shrunk_at >= coalesce(taken_at, '-infinity')), count(*) FILTER (WHERE proven_at IS NULL),
-       coalesce(sum(kept_bytes), 0)::bigint, coalesce(max(seconds), 0), coalesce(sum(seconds), 0),
-       array_agg(current_at) FILTER (WHERE current_at IS NOT NULL),
-       array_agg(proven_at) FILTER (WHERE proven_at IS NOT NULL)
-FROM daily_backups;

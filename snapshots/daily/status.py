@@ -1,15 +1,13 @@
-"""How an account's daily backups stand, for whoever looks; and over all accounts, for who runs the installation."""
+"""How an account's daily backups stand, for whoever looks."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
 
 from domain.application import Application
 from domain.control import BackupRetention
 from domain.ids import AccountId
 from domain.parties import Value
-from domain.store.database import KEEPER, Database
 from domain.store.statements import statements
 from snapshots.daily.schedule import kept_of
 
@@ -74,24 +72,6 @@ class BackupStatus(Value, frozen=True, kw_only=True):
     kept: tuple[KeptShown, ...] = ()
 
 
-class BackupFigures(NamedTuple):
-    """Over all accounts: how many there are, never backed up, failing, alarmed since their newest, and never proven;
-    what the daily backups take; how long the newest took, the longest and all of them; and for each account that has
-    one, the age of its newest and of its proof, in seconds.
-    """
-
-    accounts: int
-    never: int
-    failing: int
-    alarmed: int
-    unproven: int
-    kept_bytes: int
-    longest_s: float
-    all_s: float
-    ages_s: list[float]
-    proof_ages_s: list[float]
-
-
 def backup_status(application: Application, account: AccountId, rule: BackupRetention) -> BackupStatus:
     """How the account's daily backups stand; *rule* is its own."""
     with application.database.transaction(account) as connection:
@@ -118,16 +98,6 @@ def backup_status(application: Application, account: AccountId, rule: BackupRete
             KeptShown(archive=one.archive, taken_at=one.at, size=one.size_bytes) for one in reversed(kept_of(kept))
         ),
     )
-
-
-def backup_figures(database: Database, now: datetime) -> BackupFigures:
-    """How the daily backups of all accounts stand at *now*. One statement, whatever the number of accounts."""
-    with database.session(KEEPER) as keeper:
-        row = keeper.execute(SQL["read_figures"]).fetchone()
-    assert row is not None, "an aggregate is a row"
-    *counts, current, proven = row
-    ages = [[(now - at).total_seconds() for at in moments or []] for moments in (current, proven)]
-    return BackupFigures(*counts, *ages)
 
 
 def readable_status(found: BackupStatus) -> str:

@@ -23,7 +23,7 @@ from domain.tree import Frontier, append
 from snapshots.container import Limits
 from snapshots.daily.nightly import TRY_AGAIN_AFTER, Keeping, Night, back_up, run_due
 from snapshots.daily.schedule import schedule_new
-from snapshots.daily.status import BackupStatus, backup_figures, backup_status
+from snapshots.daily.status import BackupStatus, backup_status
 from snapshots.reading.inspection import inspect_archive
 from snapshots.shelves import FolderShelf, Sink
 from snapshots.trust.keys import Keys
@@ -483,23 +483,3 @@ def test_the_newest_good_one_stays_while_later_ones_fail(nights: Nights) -> None
 
     assert nights.files() == [good]
     nights.keys.path.write_bytes(key)
-
-
-# Over all accounts
-
-
-def test_the_figures_tell_how_old_the_newest_of_each_account_is(alone: Database, tmp_path: Path) -> None:
-    books = [Books(open_in(alone)) for _ in range(3)]
-    all_nights = [Nights(one, tmp_path) for one in books]
-    all_nights[0].backed_up()
-    all_nights[1].backed_up()
-    all_nights[1].keys.path.unlink()
-    all_nights[1].backed_up()
-    now = max(one.clock.now for one in books) + timedelta(hours=3)
-
-    found = backup_figures(alone, now)
-
-    assert (found.accounts, found.never, found.failing, found.unproven) == (3, 1, 1, 3)
-    assert len(found.ages_s) == 2
-    assert all(age >= 3 * 3600 for age in found.ages_s)
-    assert found.kept_bytes == sum(item.size for item in all_nights[0].shelf.items())

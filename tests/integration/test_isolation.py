@@ -80,6 +80,25 @@ def test_without_an_account_or_with_another_there_is_nothing_to_see(
 
 # What may be read of accounts that are not set: states and numbers, by column, each role by policies of its own.
 ACROSS_ACCOUNTS = {
+    KEEPER: {
+        "accounts": {"account_id", "control_position"},
+        "streams": {"account_id", "stream_id", "status", "head_position"},
+        "control_events": {"account_id", "position", "type"},
+        "daily_backups": {
+            *(
+                "account_id",
+                "time_zone",
+                "next_at",
+                "claimed_until",
+                "attempts",
+                "current_at",
+                "failed_at",
+                "shrunk_at",
+            ),
+            *("stream_id", "position", "control_position", "archive", "taken_at", "size_bytes", "seconds"),
+            *("kept_bytes", "rehearse_at", "proven_archive", "proven_at"),
+        },
+    },
     OBSERVER: {
         "accounts": {"account_id", "control_position"},
         "streams": {"account_id", "stream_id", "status", "head_position", "created_at"},
