@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from api.http import accounts, actions, files, keys
+from api.http import account_settings, accounts, actions, files, keys, related
 from api.http.schemas import COLLECTIONS, SCHEMAS
 from api.jobs.shown import JobShown
 from api.ubl import ImportReport
 from domain import control as c
 from domain.custom_fields import CustomField
 from domain.documents.fields import Attachment
+from domain.due import Periods
 from domain.ids import PersonId
 from domain.kinds import Kind
 from domain.people import Named
@@ -178,6 +179,12 @@ _DELETING = "It is no longer there; the timeline goes on telling of it."
 _ACTING = "Answered with the entity as it is after it."
 _ATTACHING = "The body is the file, under its own media type; what it is called is in the address."
 _DOWNLOADING = "To be saved, never shown."
+_PAYMENTS = "Those that turned out not to stand are on the timeline."
+_RELATED = "Each with its kind, number and state by now, and its address; of one that is no longer there the id alone."
+_OWED = "By due date; what is late is so by the seller's calendar."
+_PERIODS = "What has begun and cannot be invoiced says why."
+_INVOICING = "A job; each period is invoiced at most once, however often or at once this is asked."
+_JOB_MADE = ("Location", "ETag", "Retry-After")
 _STATE_OF_MAKING = {"credit": Kind.CREDIT_NOTE, "invoice-period": Kind.INVOICE, "convert": Kind.INVOICE}
 
 
@@ -204,7 +211,16 @@ def _of_kind(kind: Kind) -> dict[str, Operation]:
         example = {"date": "2026-02-20", "reason": "Charged back by the bank"}
         reverse = Operation(f"reverse_{one}_payment", state, example, description=_ACTING)
         found[f"POST {item}/payments/{{payment}}/reverse"] = reverse
+    if kind in related.PAYABLE:
+        found[f"GET {item}/payments"] = Operation(f"list_{one}_payments", related.Payments, description=_PAYMENTS)
+    if kind is Kind.CUSTOMER:
+        found[f"GET {item}/statement"] = Operation("read_customer_statement", related.Statement, description=_OWED)
+    if kind is Kind.SUBSCRIPTION:
+        found[f"GET {item}/periods"] = Operation("list_subscription_periods", Periods, description=_PERIODS)
+        invoicing = Operation("invoice_due_periods", JobShown, headers=_JOB_MADE, description=_INVOICING)
+        found[f"POST {at}/invoice-due"] = invoicing
     if kind.is_document:
+        found[f"GET {item}/related"] = Operation(f"read_{one}_relations", related.Relations, description=_RELATED)
         of = f"{item}/attachments"
         attach = Operation(f"attach_to_{one}", Attachment, headers=("ETag",), description=_ATTACHING)
         download = Operation(f"download_{one}_attachment", File(("*/*",)), description=_DOWNLOADING)
@@ -233,7 +249,6 @@ _SETTINGS = {
 }
 _FIELD = {"kind": "customer", "key": "depot", "label": "Depot", "type": "text"}
 _ZIP = ("application/zip", "application/octet-stream")
-_JOB_MADE = ("Location", "ETag", "Retry-After")
 _RESTORE = {"mode": "add", "dry_run": True}
 
 OPERATIONS: dict[str, Operation] = {
@@ -250,10 +265,12 @@ OPERATIONS: dict[str, Operation] = {
     f"POST {_AT}/members": Operation(
         "add_member", c.Member, {"email": "jo@example.com", "name": "Jo", "role": "editor"}
     ),
+    f"GET {_AT}/members/{{person}}": Operation("read_member", c.Member),
     f"PATCH {_AT}/members/{{person}}": Operation("change_member", c.Member, {"role": "administrator"}),
     f"DELETE {_AT}/members/{{person}}": Operation("remove_member"),
     f"GET {_AT}/custom-fields": Operation("list_custom_fields", Items(CustomField)),
     f"POST {_AT}/custom-fields": Operation("define_custom_field", CustomField, _FIELD),
+    f"GET {_AT}/custom-fields/{{kind}}/{{key}}": Operation("read_custom_field", CustomField),
     f"PUT {_AT}/custom-fields/{{kind}}/{{key}}": Operation(
         "change_custom_field", CustomField, {"label": "Depot", "type": "choice", "choices": ["Gent", "Utrecht"]}
     ),
@@ -261,6 +278,9 @@ OPERATIONS: dict[str, Operation] = {
     f"GET {_AT}/modules": Operation("list_modules", Items(str)),
     f"PUT {_AT}/modules/{{module}}": Operation("enable_module"),
     f"DELETE {_AT}/modules/{{module}}": Operation("disable_module"),
+    f"GET {_AT}/settings": Operation("read_settings", c.SettingsFields),
+    f"PATCH {_AT}/settings": Operation("change_settings", c.SettingsFields, {"retention_days": 60}),
+    f"GET {_AT}/number-series": Operation("list_number_series", Items(account_settings.NumberSeries)),
     f"GET {_AT}/people": Operation("list_people", Items(Named)),
     f"PUT {_AT}/people/{{person}}/link": Operation("link_person", Link, {"email": "jo@example.com"}),
     f"DELETE {_AT}/people/{{person}}/link": Operation("unlink_person", Link),

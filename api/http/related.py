@@ -34,6 +34,7 @@ from projections.finding import Sort, Wanted, find_entities
 
 SQL = statements("api.http", "reads.sql")
 MOST_SHOWN = 1_000
+PAYABLE = (Kind.INVOICE, Kind.CREDIT_NOTE, Kind.RECEIPT)
 _document = msgspec.json.Decoder(Document).decode
 
 
@@ -97,7 +98,7 @@ class Statement(Struct):
 
 def add_routes(routes: APIRouter, kind: Kind) -> None:
     """The routes of what entities of *kind* lead to."""
-    if kind in (Kind.INVOICE, Kind.CREDIT_NOTE, Kind.RECEIPT):
+    if kind in PAYABLE:
         routes.add_api_route(
             "/{entity}/payments", _payments(kind), methods=["GET"], summary="List the payments that stand"
         )
