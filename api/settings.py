@@ -52,6 +52,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     log_format: str = "auto"  # text on a terminal, JSON elsewhere
     metrics_token: str | None = None  # None is the one that is made in home
+    session_idle_minutes: int = 480
+    session_days: int = 7
     backups: Path
     storage: str = "folder"  # or s3://bucket/prefix
     storage_endpoint: str | None = None  # None is Amazon's, or that of AWS_ENDPOINT_URL
@@ -428,6 +430,10 @@ _KINDS = {
     "log_level": _Kind("log_level", f"one of {', '.join(LOG_LEVELS)}", _log_level),
     "log_format": _Kind("log_format", f"one of {', '.join(LOG_FORMATS)}", _log_format),
     "metrics_token": _Kind("metrics_token", "16 to 200 letters, digits and ._~+/=-", _token, is_secret=True),
+    "session_idle_minutes": _Kind(
+        "session_idle_minutes", "a number of minutes from 1 to 525600, a year", _between(1, 525_600)
+    ),
+    "session_days": _Kind("session_days", "a number of days from 1 to 365", _between(1, 365)),
     "backups": _Kind("backups", "a folder", _path),
     "storage": _Kind("storage", "folder, or s3://bucket/prefix", _storage),
     "storage_endpoint": _Kind(

@@ -16,8 +16,9 @@ from bench.commands import LINES
 from bench.data import SETTINGS
 from bench.server import Place, compare, new_database, side
 from domain import commands
-from domain.accounts import ensure_person, make_token, open_account
+from domain.accounts import ensure_person, open_account
 from domain.application import Actor, Application, utc_now
+from domain.credentials import create_token
 from domain.ids import AccountId, EntityId
 from domain.kinds import Kind
 from domain.store.database import Database
@@ -85,7 +86,8 @@ def _book(application: Application, number: int) -> Book:
     account = open_account(application, f"Bench {number}", person, SETTINGS, via="api").account
     fields = {"party": {"name": "Café De Zwaan", "address": {"country": "BE"}}}
     customer: EntityId = application.run(account, actor, lambda work: commands.create(work, Kind.CUSTOMER, fields))
-    return Book(account, customer, actor, make_token(application.database, person.id, at=utc_now()))
+    token = create_token(application.database, person.id, at=utc_now(), name="bench").secret
+    return Book(account, customer, actor, token)
 
 
 def _drafts(served: Served, book: Book, count: int) -> list[EntityId]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import secrets
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -91,26 +89,6 @@ def read_people(database: Database, people: list[PersonId]) -> dict[PersonId, Pe
     with database.transaction() as connection:
         rows = connection.execute(SQL["read_people"], {"people": people}).fetchall()
     return {person.id: person for person in (Person(*row) for row in rows)}
-
-
-def make_token(database: Database, person: PersonId, *, at: datetime) -> str:
-    """A new API token of *person*, in place of the one they had. Shown once: only its SHA-256 is kept."""
-    token = "cf_" + secrets.token_urlsafe(32)
-    with database.transaction() as connection:
-        connection.execute(SQL["delete_tokens"], {"person": person})
-        connection.execute(SQL["insert_token"], {"hash": _hash(token), "person": person, "at": at})
-    return token
-
-
-def person_by_token(database: Database, token: str) -> Person | None:
-    """Whose token it is, or None. Looked up by its hash, so that no comparison leaks how much of it was right."""
-    with database.transaction() as connection:
-        row = connection.execute(SQL["find_token"], {"hash": _hash(token)}).fetchone()
-    return Person(*row) if row else None
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def accounts_of(database: Database, person: PersonId) -> list[Access]:

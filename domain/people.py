@@ -112,7 +112,8 @@ def unlink_person(application: Application, access: Access, actor: Actor, *, per
     control = application.control(access.account)
     linked = control.links.get(whose)
     agreed = [to for of, to in control.consents if of == whose]
-    if actor.name not in [f"person:{one}" for one in ([linked] if linked else agreed)]:
+    whose_to_take = [f"person:{one}" for one in ([linked] if linked else agreed)]
+    if whose_to_take and actor.name not in whose_to_take:
         require_administrator(as_it_is_now(access, control, actor), "unlinking a person")
     statement = "unlink" if linked else None
     values = {"is_member": control.member(whose) is not None}

@@ -27,6 +27,7 @@ from api.cli import (
     listing,
     member,
     notifications,
+    password,
     people,
     rebuild,
     restore,
@@ -60,6 +61,7 @@ app.add_typer(notifications.app, name="notifications")
 app.add_typer(field.app, name="field")
 app.add_typer(timeline.app, name="timeline")
 app.add_typer(token.app, name="token")
+app.add_typer(password.app, name="password")
 app.add_typer(subscription.app, name="subscription")
 app.add_typer(importing.app, name="import")
 app.add_typer(streams.app, name="streams")

@@ -13,6 +13,7 @@ from api.http import (
     accounts,
     archives,
     clones,
+    credentials,
     daily,
     entities,
     history,
@@ -24,6 +25,7 @@ from api.http import (
     problems,
     streams,
 )
+from api.http.access import permitted
 from api.http.caller import known_queries
 from api.http.conditional import Conditional
 from api.http.gate import OPENAPI_PATH, Gate
@@ -58,7 +60,7 @@ def create_app(application: Application, settings: Settings) -> FastAPI:
     app.state.stopping = threading.Event()
     metrics = Metrics(application.database)
     app.add_middleware(Conditional)
-    app.add_middleware(Gate, application=application)
+    app.add_middleware(Gate, application=application, settings=settings)
     app.add_middleware(
         Observed,
         metrics=metrics,
@@ -77,12 +79,17 @@ def create_app(application: Application, settings: Settings) -> FastAPI:
 
 
 def _routes() -> APIRouter:
-    routes = APIRouter(prefix="/v1", dependencies=[Depends(known_queries)])
+    routes = APIRouter(prefix="/v1", dependencies=[Depends(permitted), Depends(known_queries)])
     routes.include_router(accounts.people)
+    routes.include_router(credentials.mine)
+    routes.include_router(credentials.sessions)
+    routes.include_router(credentials.passwords)
+    routes.include_router(credentials.tokens)
     routes.include_router(keys.router)
     routes.include_router(accounts.router)
     routes.include_router(accounts.inside)
     routes.include_router(account_settings.router)
+    routes.include_router(credentials.invitations)
     routes.include_router(people.router)
     routes.include_router(notifications.router)
     for kind in Kind:

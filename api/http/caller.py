@@ -20,6 +20,7 @@ from api.settings import Settings
 from domain.accounts import Access, Person, find_access, require_administrator
 from domain.application import Actor, Application, Expected, Outcome
 from domain.control import Control
+from domain.credentials import Credential, Entered
 from domain.ids import EntityId
 from domain.parties import Value
 from domain.store.database import Row
@@ -34,6 +35,7 @@ class Who:
     application: Application
     settings: Settings
     person: Person
+    credential: Credential
     once: Once | None
 
     @property
@@ -49,6 +51,16 @@ class Who:
         """
         if self.once is not None:
             self.once.keep(connection, answer, stream=stream, secret=secret)
+
+    def reach(self, account: str) -> Access:
+        """The account of that id or slug, beside the one that the address names. Raises AccountUnknown.
+
+        A token that is for one account reaches no other.
+        """
+        found = find_access(self.application.database, self.person.id, account.replace("\0", ""))
+        if self.credential.only_account not in (None, found.account):
+            raise AccountUnknown(account)
+        return found
 
 
 @dataclass(frozen=True)
@@ -93,28 +105,28 @@ class Caller(Who):
         return answer(self.application.record_control(self.access.account, self.actor, *events, beside=keep))
 
 
-def who(request: Request) -> Who:
+async def who(request: Request) -> Who:
     """Whoever makes the request, as the gate found out."""
+    entered: Entered = request.state.entered
     application: Application = request.app.state.application
-    person: Person = request.state.person
-    asked_once = once(request, application.database, person.id)
+    asked_once = once(request, application.database, entered.person.id)
     if "account" not in request.path_params:
         request.state.once = asked_once
-    return Who(application, request.app.state.settings, person, asked_once)
+    return Who(application, request.app.state.settings, entered.person, entered.credential, asked_once)
 
 
-def caller(request: Request, asking: Annotated[Who, Depends(who)], account: str) -> Caller:
+async def caller(request: Request, asking: Annotated[Who, Depends(who)], account: str) -> Caller:
     """Whoever makes the request, in the account of that id or slug. Raises AccountUnknown, whichever it lacks."""
-    if "\0" in account:
+    entered: Entered = request.state.entered
+    if entered.access is None:
         raise AccountUnknown(account)
-    access = find_access(asking.application.database, asking.person.id, account)
-    about(account=access.account)
-    asked_once = None if asking.once is None else replace(asking.once, account=access.account)
+    about(account=entered.access.account)
+    asked_once = None if asking.once is None else replace(asking.once, account=entered.access.account)
     request.state.once = asked_once
-    return Caller(asking.application, asking.settings, asking.person, asked_once, access)
+    return Caller(asking.application, asking.settings, asking.person, asking.credential, asked_once, entered.access)
 
 
-def known_queries(request: Request) -> None:
+async def known_queries(request: Request) -> None:
     """That the address asks for nothing the route does not know, and for nothing twice. Raises RequestInvalid.
 
     A filter with a slip of the pen would otherwise give all there is.

@@ -9,7 +9,7 @@ from api.http import replies
 from api.http.bodies import Fields
 from api.http.caller import Inside
 from api.http.schemas import body_of
-from domain.accounts import find_access
+from domain.credentials import ScopeLacking
 from domain.entity import FieldRefused, converted
 from domain.parties import Value
 from projections.moments import read_moment
@@ -45,12 +45,9 @@ def clone(asking: Inside, fields: Fields) -> Response:
     if (wanted.into is None) == (wanted.new is None):
         found = "neither" if wanted.into is None else "both"
         raise FieldRefused("into", f"{found} of into and new", "one of the two")
-    database = asking.application.database
-    target = (
-        NewAccount(wanted.new)
-        if wanted.new is not None
-        else find_access(database, asking.person.id, (wanted.into or "").replace("\0", ""))
-    )
+    if wanted.new is not None and asking.credential.only_account is not None:
+        raise ScopeLacking("restore for every account", tuple(sorted(asking.credential.scopes)))
+    target = NewAccount(wanted.new) if wanted.new is not None else asking.reach(wanted.into or "")
     choices = CloneChoices(
         as_of=None if wanted.as_of is None else read_moment(wanted.as_of),
         dry_run=wanted.dry_run,

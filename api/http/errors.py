@@ -3,7 +3,8 @@
 ::
 
     HttpRefusal
-    ├── TokenMissing, TokenRefused            who asks is not known (401)
+    ├── TokenMissing, TokenRefused, SessionRefused      who asks is not known (401)
+    ├── OriginRefused                         a browser was led to ask by another site (403)
     ├── RequestInvalid, BodyRefused, IfMatchRefused, CursorRefused      the request says nothing we understand (400)
     ├── RouteUnknown, FileUnknown             there is nothing at that address (404)
     ├── MethodRefused                         not with that method (405)
@@ -43,7 +44,7 @@ class TokenMissing(HttpRefusal):
     code: ClassVar[str] = "http.token-missing"
 
     def __str__(self) -> str:
-        return "found no API token; expected the one header Authorization: Bearer <token>"
+        return "found no API token or session; expected the one header Authorization: Bearer <token>, or its cookie"
 
 
 class TokenRefused(HttpRefusal):
@@ -53,6 +54,26 @@ class TokenRefused(HttpRefusal):
 
     def __str__(self) -> str:
         return "the API token is not known, or no longer"
+
+
+class SessionRefused(HttpRefusal):
+    """The session is nobody's, or has ended."""
+
+    code: ClassVar[str] = "http.session-refused"
+
+    def __str__(self) -> str:
+        return "the session has ended; sign in again"
+
+
+@dataclass(eq=False)
+class OriginRefused(HttpRefusal):
+    """A browser sent a change with a cookie, and nothing shows that a page of ours asked for it."""
+
+    code: ClassVar[str] = "http.origin-refused"
+    found: str
+
+    def __str__(self) -> str:
+        return f"found {self.found}; expected the session's X-CSRF-Token, or this service's own Origin"
 
 
 @dataclass(eq=False)

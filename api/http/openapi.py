@@ -17,6 +17,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
+from api.http.access import OPEN
 from api.http.bodies import required_fields
 from api.http.operations import OPERATIONS, File, Items, Operation
 from api.http.problems import MEDIA_TYPE, Problem, catalogue
@@ -49,6 +50,8 @@ _PARAMETERS = {
     "job": "The job's id",
     "state": "A state of jobs",
     "person": "The person's id",
+    "session": "The session's id, or `current`",
+    "token": "The API token's id",
     "stream": "The stream's number",
     "module": "The module's name",
     "kind": "A kind of entity",
@@ -75,6 +78,7 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Link": ('The address of the next page, with `rel="next"`; none on the last', {"type": "string"}),
     "Idempotent-Replayed": ("`true` where the request was done before, and this is its answer", {"const": "true"}),
     "Retry-After": ("After how many seconds to try again", {"type": "string", "pattern": "^[0-9]+$"}),
+    "Set-Cookie": ("The session, for the browser to keep", {"type": "string"}),
     "WWW-Authenticate": ("How to say who asks", {"type": "string"}),
 }
 _OPTIONAL_HEADERS = {"Link", "Idempotent-Replayed", "Retry-After"}
@@ -124,9 +128,17 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for name, (said, schema) in _HEADERS.items()
     }
     parts["securitySchemes"] = {
-        "token": {"type": "http", "scheme": "bearer", "description": "A person's API token, in `Authorization`"}
+        "token": {"type": "http", "scheme": "bearer", "description": "A person's API token, in `Authorization`"},
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "counterfoil",
+            "description": "A session's cookie (`__Host-counterfoil` over TLS); changes need `X-CSRF-Token` too",
+        },
     }
-    document["security"] = [{"token": []}]
+    document["security"] = [{"token": []}, {"session": []}]
+    for method, path in OPEN:
+        document["paths"][path][method.lower()]["security"] = []
     document["tags"] = [{"name": tag} for tag in _tags(document)]
     return document
 

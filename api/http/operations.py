@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from api.http import account_settings, accounts, actions, files, keys, related
+from api.http import account_settings, accounts, actions, credentials, files, keys, related
 from api.http.schemas import COLLECTIONS, SCHEMAS
 from api.jobs.shown import JobShown
 from api.ubl import ImportReport
 from domain import control as c
+from domain.credentials import SignIn, Token
 from domain.custom_fields import CustomField
 from domain.documents.fields import Attachment
 from domain.due import Periods
@@ -253,6 +254,28 @@ _RESTORE = {"mode": "add", "dry_run": True}
 
 OPERATIONS: dict[str, Operation] = {
     "GET /v1/people/me": Operation("read_me", Me),
+    "PUT /v1/people/me/password": Operation(
+        "change_password", None, {"current": "seven cups of green tea", "new": "a bicycle without a bell"}
+    ),
+    "GET /v1/people/me/sign-ins": Operation("list_sign_ins", Items(SignIn)),
+    "POST /v1/sessions": Operation(
+        "sign_in",
+        credentials.SessionMade,
+        {"email": "an@example.com", "password": "seven cups of green tea"},
+        headers=("Location", "Set-Cookie"),
+    ),
+    "GET /v1/sessions": Operation("list_sessions", Items(credentials.SessionListed)),
+    "DELETE /v1/sessions/{session}": Operation("end_session"),
+    "POST /v1/passwords": Operation(
+        "redeem_code",
+        None,
+        {"email": "jo@example.com", "code": "dG9vIGVhc3kgdG8gZ3Vlc3M", "password": "a bicycle without a bell"},
+    ),
+    "GET /v1/tokens": Operation("list_tokens", Items(Token)),
+    "POST /v1/tokens": Operation(
+        "create_token", credentials.TokenMade, {"name": "nightly export", "scopes": ["read"], "days": 90}
+    ),
+    "DELETE /v1/tokens/{token}": Operation("revoke_token"),
     "GET /v1/key": Operation("read_public_key", keys.PublicKey),
     "GET /v1/accounts": Operation("list_accounts", Items(accounts.AccountListed)),
     "POST /v1/accounts": Operation("open_account", accounts.AccountShown, {"name": "Houtwerk", "settings": _SETTINGS}),
@@ -268,6 +291,7 @@ OPERATIONS: dict[str, Operation] = {
     f"GET {_AT}/members/{{person}}": Operation("read_member", c.Member),
     f"PATCH {_AT}/members/{{person}}": Operation("change_member", c.Member, {"role": "administrator"}),
     f"DELETE {_AT}/members/{{person}}": Operation("remove_member"),
+    f"POST {_AT}/members/{{person}}/invitation": Operation("invite_member", credentials.CodeMade),
     f"GET {_AT}/custom-fields": Operation("list_custom_fields", Items(CustomField)),
     f"POST {_AT}/custom-fields": Operation("define_custom_field", CustomField, _FIELD),
     f"GET {_AT}/custom-fields/{{kind}}/{{key}}": Operation("read_custom_field", CustomField),

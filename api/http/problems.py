@@ -26,10 +26,13 @@ from api.http.idempotency import Once
 from api.http.observing import template
 from api.ubl.errors import ImportRefused, TooLarge, UblError
 from domain.accounts import PersonUnknown
+from domain.attempts import TooManyTries
 from domain.control import AccountClosed, RoleLacking
+from domain.credentials import CredentialUnknown
 from domain.entity import NotPossible
 from domain.errors import AccessError, ArchiveError, CounterfoilError, DomainError, RestoreError, SetupError
 from domain.events import LineRefused
+from domain.sign_in import SignInRefused
 from domain.store.database import DatabaseUnavailable
 from domain.store.streams import AccountUnknown, NumberTaken, StreamUnknown
 from domain.tree import OutsideTree
@@ -72,6 +75,9 @@ STATUS: dict[type[CounterfoilError], int] = {
     AccessError: 403,
     RoleLacking: 403,
     PersonUnknown: 404,
+    SignInRefused: 401,
+    CredentialUnknown: 404,
+    TooManyTries: 429,
     ArchiveError: 422,
     ArchiveNotWritten: 507,
     NotOnShelf: 404,
@@ -91,6 +97,8 @@ STATUS: dict[type[CounterfoilError], int] = {
     h.HttpRefusal: 400,
     h.TokenMissing: 401,
     h.TokenRefused: 401,
+    h.SessionRefused: 401,
+    h.OriginRefused: 403,
     h.RouteUnknown: 404,
     h.FileUnknown: 404,
     h.MethodRefused: 405,
@@ -226,6 +234,8 @@ def answer(request: Request, error: Exception, *, headers: dict[str, str] | None
     what = f"{request.method} {template(request.scope)}"
     problem = problem_of(error, request_id, what=what, body=getattr(request.state, "body", None))
     more = error.headers if isinstance(error, h.HttpRefusal) else {}
+    if isinstance(error, TooManyTries):
+        more = {"Retry-After": str(error.retry_after_s)}
     all_headers = {**_HEADERS.get(problem.status, {}), **more, **(headers or {})}
     return Response(msgspec.json.encode(problem), problem.status, all_headers, MEDIA_TYPE)
 

@@ -9,17 +9,6 @@ SELECT person_id::text, email, name FROM people WHERE lower(email) = lower(%(ema
 -- name: read_people
 SELECT person_id::text, email, name FROM people WHERE person_id = ANY(%(people)s::uuid[]);
 
--- name: insert_token
-INSERT INTO tokens (token_hash, person_id, created_at) VALUES (%(hash)s, %(person)s, %(at)s);
-
--- name: delete_tokens
-DELETE FROM tokens WHERE person_id = %(person)s;
-
--- name: find_token
--- Key: tokens_pkey.
-SELECT p.person_id::text, p.email, p.name FROM tokens t JOIN people p ON p.person_id = t.person_id
-WHERE t.token_hash = %(hash)s;
-
 -- name: list_accounts
 -- Those that the person of this transaction is a member of. Key: members_person.
 SELECT a.account_id::text, a.slug, a.control, m.role FROM members m JOIN accounts a ON a.account_id = m.account_id

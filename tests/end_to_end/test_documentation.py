@@ -101,6 +101,7 @@ def prepared(server_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         (folder / "key.txt").write_text(str(identity))
         (folder / "recipients.txt").write_text(str(identity.to_public()))
         (folder / "passphrase.txt").write_text("correct horse")
+        (folder / "password.txt").write_text("a few words that do not belong together\n")
         assert run(["account", "open", "Acme BV", "--vat", "BE0417497106"]) == 0
         customer, *_ = [entered(Kind.CUSTOMER, party={"name": "Klant"}) for _ in range(4)]
         assert run(["import", "ubl", "--account", "acme-bv", "--any-supplier", "earlier.xml"]) == 0

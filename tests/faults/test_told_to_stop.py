@@ -17,7 +17,7 @@ import pytest
 from api.bootstrap import Installation
 from api.housekeeping import clean_up
 from api.settings import Settings
-from domain.accounts import make_token
+from domain.credentials import create_token
 from domain.store.database import Database
 from tests.faults.test_interrupted import live, unfinished_rows
 from tests.fixtures.accounts import open_in
@@ -44,7 +44,7 @@ def test_f18_a_service_that_is_told_to_stop_during_a_restore_ends_and_leaves_the
         archive = books.backup(tmp_path)
         books.customer("Since then")
         before = live(books)
-        token = make_token(database, books.person, at=opened.clock())
+        token = create_token(database, books.person, at=opened.clock(), name="test").secret
         port = _free()
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")},

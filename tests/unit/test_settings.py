@@ -72,7 +72,8 @@ def test_every_setting_is_shown_once_with_its_source(home: Path) -> None:
 
     assert list(lines) == [
         "home", "database_url", "as", "host", "port", "workers", "trusted_proxies", "database_connections",
-        "answer_within_s", "grace_s", "log_level", "log_format", "metrics_token", "backups",
+        "answer_within_s", "grace_s", "log_level", "log_format", "metrics_token", "session_idle_minutes",
+        "session_days", "backups",
         "storage", "storage_endpoint", "storage_region", "storage_path_style", "signing_key",
         "upload_limit_bytes", "entry_limit_bytes", "ratio_limit",
         "unpacked_limit_bytes", "entries_limit", "attachments_limit", "manifest_limit_bytes",

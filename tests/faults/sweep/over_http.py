@@ -16,7 +16,7 @@ from api.http import create_app
 from api.jobs.desk import Errand
 from api.jobs.running import run_job
 from api.jobs.shown import list_jobs, read_job
-from domain.accounts import make_token
+from domain.credentials import create_token
 from domain.ids import AccountId
 from tests.faults.sweep.operations import OPERATIONS, World
 from tests.faults.sweep.planting import GIVEN, Plant, Planted, Server, planted_in
@@ -27,7 +27,7 @@ GONE = "killed"  # who hung up knows as little as who was killed
 def asked(operation: str, world: World, plant: Plant, server: Server) -> tuple[str, Planted]:
     """How it ended for the client, and what was met; when the server has ended all that it was at."""
     method, path, fields = OPERATIONS[operation].asked
-    token = make_token(world.database, world.known.person, at=world.clock())
+    token = create_token(world.database, world.known.person, at=world.clock(), name="test").secret
     headers = {"Authorization": f"Bearer {token}"}
     account = f"/v1/accounts/{world.known.subject}/"
     with _served(world) as port:
