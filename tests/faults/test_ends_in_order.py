@@ -18,7 +18,7 @@ import httpx
 import psycopg
 import pytest
 
-from domain.accounts import make_token
+from domain.credentials import create_token
 from domain.store.database import Database
 from tests.fixtures.accounts import open_in
 from tests.integration.restoring import Books
@@ -46,7 +46,7 @@ def serving(dsn: str, home: Path) -> Iterator[Serving]:
     with Database(dsn) as database:
         opened = open_in(database)
         books = Books(opened)
-        token = make_token(database, books.person, at=opened.clock())
+        token = create_token(database, books.person, at=opened.clock(), name="test").secret
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")},
