@@ -21,6 +21,10 @@ from domain.parties import Value
 from domain.subscriptions import Subscription, SubscriptionState, next_period
 from domain.work import BooksClosed, Work
 
+DAILY = "daily-invoices"
+"""The module with which an account has the invoices of its subscriptions made by the service, each day."""
+
+ACTOR = Actor.system("subscriptions", "subscription")
 MOST_AT_ONCE = 10_000  # the report names each
 MOST_SHOWN = 120  # periods that are due: ten years of months
 

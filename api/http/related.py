@@ -22,6 +22,7 @@ from api.http.caller import Caller, Inside
 from api.http.jobs import accepted
 from api.http.outcomes import known_id
 from api.http.schemas import COLLECTIONS
+from api.invoicing import INVOICE_DUE
 from domain.control import check_writes
 from domain.documents.document import Document
 from domain.documents.fields import Payment
@@ -217,4 +218,4 @@ def _periods(asking: Inside, entity: str) -> Response:
 def _invoice_due(request: Request, asking: Inside, fields: OptionalFields) -> Response:
     converted(fields, NoFields)
     check_writes(asking.access.role, "making invoices")
-    return accepted(request, asking, "invoice-due", {})
+    return accepted(request, asking, INVOICE_DUE, {})

@@ -24,9 +24,10 @@ class Periodic(NamedTuple):
 @cache
 def periodics() -> dict[str, Periodic]:
     """All of it by name. Their modules are read here, by workers alone."""
-    from api import daily, housekeeping
+    from api import daily, housekeeping, invoicing
 
     return {
         "cleanup": Periodic("40 1 * * *", housekeeping.look_after),
         "daily-backups": Periodic("* * * * *", daily.each_minute),
+        "daily-invoices": Periodic("5 * * * *", invoicing.each_hour),
     }

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
+from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from domain.application import utc_now
-from tests.fixtures.http_api import LINE, WITH_VAT, AccountOverHttp, Visitor
+from api.bootstrap import Installation
+from api.invoicing import AT_HOUR, each_hour
+from domain.application import Application, utc_now
+from snapshots.daily.schedule import schedule_new
+from tests.fixtures.http_api import LINE, WITH_VAT, AccountOverHttp, Served, Visitor
 
 TODAY = utc_now().date()
 
@@ -163,3 +168,27 @@ def test_who_only_looks_makes_no_invoices(books: AccountOverHttp, visitor: Visit
 
     assert books.post("subscriptions/invoice-due").json()["code"] == "access.role-lacking"
     assert len(books.get(f"subscriptions/{id_}/periods").json()["due"]) == 2
+
+
+def test_an_account_that_wishes_it_has_its_invoices_made_in_the_morning(
+    served: Served, books: AccountOverHttp, visitor: Visitor
+) -> None:
+    other = visitor.open_account()
+    subscription(books, weeks_ago=0)
+    subscription(other, weeks_ago=0)
+    books.ask("PUT", "modules/daily-invoices")
+    schedule_new(served.application)
+
+    asked = {}
+    for hour in (AT_HOUR - 1, AT_HOUR):  # in Brussels, in winter and in summer
+        local = utc_now().astimezone(ZoneInfo("Europe/Brussels")).replace(hour=hour)
+        application = Application(served.application.database, partial(local.astimezone, UTC))
+        each_hour(Installation(served.settings, served.application.database, application))
+        asked[hour] = [one["id"] for account in (books, other) for one in account.get("jobs").json()["items"]]
+
+    assert (len(asked[AT_HOUR - 1]), len(asked[AT_HOUR])) == (0, 1)
+    job = books.ended(f"{books.path}/jobs/{asked[AT_HOUR][0]}")
+    assert (job["state"], job["requested_by"]) == ("succeeded", "system:subscriptions")
+    made = books.get("timeline", params={"type": "invoice.drafted"}).json()["entries"]
+    assert [(one["actor"], one["via"]) for one in made] == [("system:subscriptions", "subscription")]
+    assert other.get("invoices").json()["items"] == []
