@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, BinaryIO
+from typing import Any
 
-import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,21 +12,16 @@ from api.bootstrap import keys, limits
 from api.downloads import record_download
 from api.http import downloads, files, replies
 from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_type
-from api.http.caller import Inside
+from api.http.caller import Caller, Inside
 from api.http.errors import MediaTypeRefused
 from api.http.jobs import accepted
-from api.http.locks import UnlockFields, unlock_of
 from api.http.schemas import body_of
-from api.jobs.requests import BackupFields, lock_of
+from api.jobs.requests import BackupFields, RestoreFields, UnlockFields, lock_of, restore_choices, unlock_of
 from domain.control import check_writes
 from domain.entity import converted
-from domain.kinds import Kind
 from projections.moments import read_moment
-from snapshots.fresh.swap import Subscriptions
 from snapshots.reading.inspection import inspect_archive
-from snapshots.restoring.report import CustomFields, Doubles, Mode, Numbers, OnErrors, OnMeanwhile
-from snapshots.restoring.restore import Choices, restore_archive
-from snapshots.restoring.selecting import read_left_out
+from snapshots.restoring.restore import Choices, check_choices
 
 backups = APIRouter(prefix="/accounts/{account}/backups", tags=["backups"])
 archives = APIRouter(prefix="/accounts/{account}/archives", tags=["archives"])
@@ -36,43 +30,6 @@ _ZIP_TYPES = ("application/zip", "application/octet-stream")
 _BINARY = {
     "requestBody": {"required": True, "content": {_ZIP_TYPES[0]: {"schema": {"type": "string", "format": "binary"}}}}
 }
-
-
-class RestoreFields(UnlockFields, frozen=True, kw_only=True):
-    """How to restore: ``overwrite`` or ``add``; on faulty records ``abort`` or ``skip``; ``dry_run`` changes nothing.
-
-    ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner.
-    ``from_other_account`` takes an archive of another account than this one. ``accept_edits`` takes files that were
-    edited after the archive was signed. ``subscriptions``: ``hold`` those whose next date has passed, or ``moved``
-    where this account replaces the archive's. When the account changed ``meanwhile``, overwriting refuses, or it
-    discards the changes. The ``numbers`` of lost documents are not given out again, or are. ``custom_fields`` that the
-    account does not define are reported, or defined. ``doubles``: what is added is matched, or customers merged too.
-    ``user_map`` says whose events are which member's, by id or e-mail address; ``trust_attribution`` believes whom an
-    archive names that no trusted key vouches for, and is for the account's owner. An encrypted archive is opened by its
-    ``passphrase``, or by the ``identity`` (a private key) of one of its recipients.
-    Adding, it can be about ``only`` some kinds, or ``only_entities`` by id, or what the restore of a report
-    ``left_out`` (of it, the fields archive, outcome, errors, left_out and faults), each with what it needs. ``as_of``
-    a position or time of the archive's timeline.
-    """
-
-    mode: Mode = "overwrite"
-    errors: OnErrors = "abort"
-    dry_run: bool = False
-    change_closed_periods: bool = False
-    from_other_account: bool = False
-    subscriptions: Subscriptions = "hold"
-    accept_edits: bool = False
-    meanwhile: OnMeanwhile = "refuse"
-    numbers: Numbers = "keep-series"
-    user_map: dict[str, str] | None = None
-    trust_attribution: bool = False
-    only: tuple[Kind, ...] = ()
-    only_entities: tuple[str, ...] = ()
-    left_out: dict[str, Any] | None = None
-    as_of: str | None = None
-    custom_fields: CustomFields = "report"
-    doubles: Doubles = "match"
-    token: Annotated[str, msgspec.Meta(max_length=200)] | None = None
 
 
 @backups.post(
@@ -87,8 +44,7 @@ def take(request: Request, asking: Inside, fields: OptionalFields) -> Response:
     if wanted.as_of is not None:
         read_moment(wanted.as_of)
     lock_of(wanted)
-    asked = {name: value for name, value in fields.items() if name != "passphrase"}
-    return accepted(request, asking, "backup", asked, secrets={"passphrase": wanted.passphrase})
+    return accepted(request, asking, "backup", fields)
 
 
 @backups.get("", summary="List the backups, newest first")
@@ -190,35 +146,34 @@ def _inspect(asking: Inside, archive: str, given: UnlockFields) -> Response:
 
 @archives.post(
     "/{archive}/restore",
+    status_code=202,
     summary="Restore an archive that was sent, or rehearse it",
     openapi_extra=body_of(RestoreFields),
 )
-def restore_sent(asking: Inside, archive: str, fields: OptionalFields) -> Response:
-    """The report; a refusal is a problem that holds it, and then the account is as it was."""
-    with files.sent_copy(asking.settings, asking.access.account, archive) as file:
-        return _restore(asking, file, fields)
+def restore_sent(request: Request, asking: Inside, archive: str, fields: OptionalFields) -> Response:
+    """By a job; its result is the report, and a refusal's problem holds it: then the account is as it was."""
+    choices = _restore_choices(asking, fields)
+    files.sent(asking.settings, asking.access.account, archive)
+    return accepted(request, asking, "preflight" if choices.dry_run else "restore", {"archive": archive, **fields})
 
 
-@backups.post("/{archive}/restore", summary="Restore a backup, or rehearse it", openapi_extra=body_of(RestoreFields))
-def restore_backup(asking: Inside, archive: str, fields: OptionalFields) -> Response:
-    """The report; a refusal is a problem that holds it, and then the account is as it was."""
-    with files.backup_copy(asking.application, asking.settings, asking.access.account, archive) as file:
-        return _restore(asking, file, fields)
+@backups.post(
+    "/{archive}/restore",
+    status_code=202,
+    summary="Restore a backup, or rehearse it",
+    openapi_extra=body_of(RestoreFields),
+)
+def restore_backup(request: Request, asking: Inside, archive: str, fields: OptionalFields) -> Response:
+    """By a job; its result is the report, and a refusal's problem holds it: then the account is as it was."""
+    choices = _restore_choices(asking, fields)
+    files.backup_named(asking.application, asking.settings, asking.access.account, archive)
+    return accepted(request, asking, "preflight" if choices.dry_run else "restore", {"backup": archive, **fields})
 
 
-def _restore(asking: Inside, file: BinaryIO, fields: OptionalFields) -> Response:
+def _restore_choices(asking: Caller, fields: dict[str, Any]) -> Choices:
+    """What is to be restored how, as far as can be seen without the archive. Raises what the restore would."""
     given = converted(fields, RestoreFields)
-    chosen = {name: value for name, value in msgspec.structs.asdict(given).items() if name in Choices._fields}
-    chosen["left_out"] = None if given.left_out is None else read_left_out(given.left_out)
-    chosen["as_of"] = None if given.as_of is None else read_moment(given.as_of)
-    report = restore_archive(
-        asking.application,
-        asking.access,
-        asking.actor,
-        file,
-        choices=Choices(**chosen),
-        limits=limits(asking.settings),
-        keys=keys(asking.settings).ring(),
-        unlock=unlock_of(given),
-    )
-    return replies.json(report)
+    choices = restore_choices(given)
+    unlock_of(given)
+    check_choices(asking.access, choices)
+    return choices

@@ -11,9 +11,8 @@ from api.http import replies
 from api.http.bodies import OptionalFields
 from api.http.caller import Inside
 from api.http.jobs import accepted
-from api.http.locks import unlock_of
 from api.http.schemas import body_of
-from api.jobs.requests import RehearsalFields
+from api.jobs.requests import RehearsalFields, unlock_of
 from domain.accounts import require_administrator
 from domain.entity import converted
 from snapshots.daily.status import backup_status
@@ -39,6 +38,4 @@ def rehearsal(request: Request, asking: Inside, fields: OptionalFields) -> Respo
     require_administrator(asking.access, "rehearsing a backup")
     wanted = converted(fields, RehearsalFields)
     unlock_of(wanted)
-    asked = {} if wanted.archive is None else {"archive": wanted.archive}
-    secrets = {"passphrase": wanted.passphrase, "identity": wanted.identity}
-    return accepted(request, asking, REHEARSAL, asked, secrets=secrets)
+    return accepted(request, asking, REHEARSAL, fields)

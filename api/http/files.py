@@ -126,6 +126,14 @@ def sent_copy(settings: Settings, account: AccountId, archive: str) -> AbstractC
     return to_work_from(settings, place, sha256=uploaded.sha256)
 
 
+def check_there(application: Application, settings: Settings, account: AccountId, archive: str) -> None:
+    """That the archive was sent for the account, or is a backup of it that is here. Raises FileUnknown."""
+    try:
+        sent(settings, account, archive)
+    except FileUnknown:
+        backup_named(application, settings, account, archive)
+
+
 def uploads(settings: Settings, account: AccountId) -> list[Uploaded]:
     """The archives that were sent for the account, oldest first."""
     shelf = shelves(settings).uploads

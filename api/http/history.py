@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 from fastapi import APIRouter, Query
-from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.bootstrap import keys, limits
 from api.http import files, replies
 from api.http.actions import NoFields
 from api.http.bodies import OptionalFields
 from api.http.caller import Inside
-from api.http.errors import FileUnknown, RequestInvalid
-from api.http.locks import UnlockFields, unlock_of
+from api.http.errors import RequestInvalid
+from api.http.jobs import accepted
 from api.http.schemas import body_of
+from api.jobs.requests import VerificationFields, unlock_of
 from domain.accounts import require_administrator
 from domain.entity import converted
 from domain.ids import EntityId, PersonId
 from projections.listing import count_kinds
-from projections.rebuild import rebuild
 from projections.timeline import MOST_ENTRIES, Filter, read_timeline
 from snapshots.proving.proving import prove_consistency, prove_inclusion
-from snapshots.proving.verification import Given, verify_timeline
 
 router = APIRouter(prefix="/accounts/{account}", tags=["timeline"])
 
@@ -75,47 +71,19 @@ def _time(name: str, text: str | None) -> datetime | None:
     return found
 
 
-class VerificationFields(UnlockFields, frozen=True, kw_only=True):
-    """What to verify: a *stream*, live or retired (the live one), without its snapshots where ``log_only`` is true.
-
-    ``against`` are archives to compare with: backups of the account, or what was sent for it, by their ids.
-    Encrypted ones are opened by a ``passphrase``, or by an ``identity`` (a private key) of one of their recipients.
-    """
-
-    stream: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
-    log_only: bool = False
-    against: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
-
-
 @router.post(
     "/timeline/verification",
+    status_code=202,
     summary="Find what was changed behind the service's back, and where it begins",
     openapi_extra=body_of(VerificationFields),
 )
-def verification(asking: Inside, fields: OptionalFields) -> Response:
-    """Recompute the log, and compare it with what the account's own history and archives state. Changes nothing."""
+def verification(request: Request, asking: Inside, fields: OptionalFields) -> Response:
+    """A job recomputes the log, and compares it with what the account's history and archives state. Changes nothing."""
     wanted = converted(fields, VerificationFields)
-    database, account = asking.application.database, asking.access.account
-    with ExitStack() as opened:
-        found = verify_timeline(
-            database,
-            account,
-            stream=wanted.stream,
-            against=[Given(one, opened.enter_context(_archive(asking, one))) for one in wanted.against],
-            log_only=wanted.log_only,
-            limits=limits(asking.settings),
-            keys=keys(asking.settings).ring(),
-            unlock=unlock_of(wanted),
-        )
-    return replies.json(found)
-
-
-def _archive(asking: Inside, archive: str) -> AbstractContextManager[BinaryIO]:
-    """An archive that was sent for the account, or a backup of it, to work from. Raises FileUnknown."""
-    try:
-        return files.sent_copy(asking.settings, asking.access.account, archive)
-    except FileUnknown:
-        return files.backup_copy(asking.application, asking.settings, asking.access.account, archive)
+    unlock_of(wanted)
+    for archive in wanted.against:
+        files.check_there(asking.application, asking.settings, asking.access.account, archive)
+    return accepted(request, asking, "verification", fields)
 
 
 _Size = Annotated[int | None, Query(ge=0, le=2**53)]
@@ -148,9 +116,11 @@ def counts(asking: Inside) -> Response:
     return replies.json(count_kinds(asking.application.database, asking.access.account))
 
 
-@router.post("/rebuild-check", summary="Derive everything anew from the events, and report each difference")
-def rebuild_check(asking: Inside, fields: OptionalFields) -> Response:
-    """Changes nothing; an account that is sound has no differences."""
+@router.post(
+    "/rebuild-check", status_code=202, summary="Derive everything anew from the events, and report each difference"
+)
+def rebuild_check(request: Request, asking: Inside, fields: OptionalFields) -> Response:
+    """By a job. Changes nothing; an account that is sound has no differences."""
     converted(fields, NoFields)
     require_administrator(asking.access, "checking the account against its events")
-    return replies.json(rebuild(asking.application.database, asking.access.account, check=True))
+    return accepted(request, asking, "rebuild-check", fields)

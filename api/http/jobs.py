@@ -15,6 +15,7 @@ from api.http.errors import CursorRefused, FileUnknown
 from api.http.tags import from_cursor, to_cursor
 from api.jobs import enqueue
 from api.jobs.cancelling import cancel_job
+from api.jobs.requests import SECRETS
 from api.jobs.shown import JobShown, find_job, list_jobs, read_job
 from domain.control import check_writes
 from domain.ids import is_canonical
@@ -25,16 +26,10 @@ State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 _LOOK_AGAIN_S = 1
 
 
-def accepted(
-    request: Request,
-    asking: Caller,
-    kind: str,
-    wanted: dict[str, Any],
-    *,
-    secrets: dict[str, str | None] | None = None,
-) -> Response:
-    """Ask for a job of *kind* in the caller's name, and say where it is. What is None of *secrets* was not given."""
-    given = {name: value for name, value in (secrets or {}).items() if value is not None}
+def accepted(request: Request, asking: Caller, kind: str, fields: dict[str, Any]) -> Response:
+    """Ask for a job of *kind* in the caller's name, and say where it is. What of *fields* is secret is kept sealed."""
+    wanted = {name: value for name, value in fields.items() if name not in SECRETS}
+    secrets = {name: value for name, value in fields.items() if name in SECRETS and value is not None}
     account = asking.access.account
     with asking.application.database.transaction(account) as connection:
         queued = enqueue(
@@ -44,7 +39,7 @@ def accepted(
             asking.actor,
             kind,
             request=wanted,
-            secrets=given,
+            secrets=secrets,
             request_id=request.state.request_id,
             within=connection,
         )

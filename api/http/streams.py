@@ -4,46 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Path
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http import replies
 from api.http.bodies import OptionalFields
-from api.http.caller import Inside
+from api.http.caller import Caller, Inside
+from api.http.jobs import accepted
 from api.http.schemas import body_of
-from api.purging import archiver, quota
+from api.jobs.requests import ActivationFields, PurgeFields, activation_choices
 from domain.accounts import require_administrator
 from domain.entity import converted
-from domain.parties import Value
-from snapshots.generations.purging import purge, purge_due
-from snapshots.generations.streams import list_streams, show_stream
-from snapshots.generations.undo import ActivationChoices, activate
-from snapshots.restoring.report import OnMeanwhile
+from snapshots.generations.streams import find_stream, list_streams, show_stream
+from snapshots.generations.undo import check_activation
 
 router = APIRouter(prefix="/accounts/{account}/streams", tags=["streams"])
 
 Stream = Annotated[int, Path(ge=1, le=2**31 - 1)]
-
-
-class ActivationFields(Value, frozen=True, kw_only=True):
-    """How to make a stream live again: ``dry_run`` changes nothing.
-
-    ``change_closed_periods`` lets documents in closed periods change; it is for the account's owner. ``meanwhile``:
-    ``refuse`` where the account changes while the streams are compared, or ``discard`` those changes. ``account_at``:
-    where a rehearsal found the account; when it is elsewhere by now, nothing is changed.
-    """
-
-    dry_run: bool = False
-    change_closed_periods: bool = False
-    meanwhile: OnMeanwhile = "refuse"
-    account_at: str | None = None
-
-
-class PurgeFields(Value, frozen=True, kw_only=True):
-    """``dry_run`` changes nothing."""
-
-    dry_run: bool = False
 
 
 @router.get("", summary="List the streams, newest first")
@@ -60,33 +38,40 @@ def shown(asking: Inside, stream: Stream) -> Response:
 
 @router.post(
     "/{stream}/activation",
+    status_code=202,
     summary="Make a retired stream live again, or rehearse it",
     openapi_extra=body_of(ActivationFields),
 )
-def activated(asking: Inside, stream: Stream, fields: OptionalFields) -> Response:
-    """Wholly, or not at all: answered with the report; a refusal's problem holds it as well."""
-    wanted = converted(fields, ActivationFields)
-    choices = ActivationChoices(**msgspec.structs.asdict(wanted))
-    return replies.json(activate(asking.application, asking.access, asking.actor, stream, choices=choices))
+def activated(request: Request, asking: Inside, stream: Stream, fields: OptionalFields) -> Response:
+    """Wholly, or not at all, by a job; its result is the report, and a refusal's problem holds it as well."""
+    check_activation(asking.access, activation_choices(converted(fields, ActivationFields)))
+    _check_there(asking, stream)
+    return accepted(request, asking, "activation", {"stream": stream, **fields})
 
 
-@router.delete("/{stream}", summary="Purge a retired stream for good", openapi_extra=body_of(PurgeFields))
-def purged(asking: Inside, stream: Stream, fields: OptionalFields) -> Response:
-    """Answered with what went, and the archive that has what the live stream lacks."""
+@router.delete(
+    "/{stream}", status_code=202, summary="Purge a retired stream for good", openapi_extra=body_of(PurgeFields)
+)
+def purged(request: Request, asking: Inside, stream: Stream, fields: OptionalFields) -> Response:
+    """By a job; its result is what went, and the archive that has what the live stream lacks."""
     require_administrator(asking.access, "purging streams")
-    wanted = converted(fields, PurgeFields)
-    archive = archiver(asking.application, asking.settings, asking.actor)
-    report = purge(asking.application, asking.access, asking.actor, stream, archive, dry_run=wanted.dry_run)
-    return replies.json(report)
+    converted(fields, PurgeFields)
+    _check_there(asking, stream)
+    return accepted(request, asking, "purge", {"stream": stream, **fields})
 
 
-@router.post("/purge", summary="Purge the retired streams whose time is up", openapi_extra=body_of(PurgeFields))
-def purged_due(asking: Inside, fields: OptionalFields) -> Response:
-    """Those past the account's retention, and those beyond the limits of the installation."""
+@router.post(
+    "/purge", status_code=202, summary="Purge the retired streams whose time is up", openapi_extra=body_of(PurgeFields)
+)
+def purged_due(request: Request, asking: Inside, fields: OptionalFields) -> Response:
+    """Those past the account's retention, and those beyond the limits of the installation; by a job."""
     require_administrator(asking.access, "purging streams")
-    wanted = converted(fields, PurgeFields)
-    archive = archiver(asking.application, asking.settings, asking.actor)
-    limits = quota(asking.settings)
-    return replies.json(
-        purge_due(asking.application, asking.access, asking.actor, limits, archive, dry_run=wanted.dry_run)
-    )
+    converted(fields, PurgeFields)
+    return accepted(request, asking, "purge", fields)
+
+
+def _check_there(asking: Caller, stream: int) -> None:
+    """That the account has a stream of that number. Raises StreamUnknown."""
+    account = asking.access.account
+    with asking.application.database.transaction(account) as connection:
+        find_stream(connection, account, stream)

@@ -22,7 +22,7 @@ SQL = statements("api.jobs", "jobs.sql")
 QUEUE_NAME = "jobs"
 TASK = "job"
 BY_PEOPLE, BY_THE_SERVICE = 0, -1
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(decimal_format="number").encode  # an amount in a body stays the number it was
 
 
 class Queued(NamedTuple):

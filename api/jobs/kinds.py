@@ -10,6 +10,17 @@ from api.jobs.context import JobKind
 @cache
 def kinds() -> dict[str, JobKind]:
     """Every kind of job by its name. Their modules are read here, when the first job is to be done."""
-    from api.jobs import backups, invoices, rehearsals
+    from api.jobs import backups, invoices, rehearsals, restores, upkeep
 
-    return {"backup": backups.BACKUP, "invoice-due": invoices.INVOICE_DUE, "rehearsal": rehearsals.REHEARSAL}
+    return {
+        "backup": backups.BACKUP,
+        "rehearsal": rehearsals.REHEARSAL,
+        "restore": restores.RESTORE,
+        "preflight": restores.RESTORE,
+        "clone": restores.CLONE,
+        "activation": restores.ACTIVATION,
+        "purge": upkeep.PURGE,
+        "verification": upkeep.VERIFICATION,
+        "rebuild-check": upkeep.REBUILD_CHECK,
+        "invoice-due": invoices.INVOICE_DUE,
+    }

@@ -6,9 +6,8 @@ import msgspec
 
 from api.bootstrap import limits
 from api.daily import to_rehearse
-from api.http.locks import unlock_of
 from api.jobs.context import JobContext, JobKind
-from api.jobs.requests import RehearsalFields
+from api.jobs.requests import RehearsalFields, unlock_of
 from domain.control import BackupRehearsed
 from domain.entity import converted
 from snapshots.daily.rehearsal import Rehearsal, rehearse

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
@@ -26,6 +27,7 @@ from domain.ids import AccountId, PersonId
 from domain.store.database import APP, DatabaseUnavailable
 
 LOG = logging.getLogger("counterfoil.jobs")
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode  # as bodies are read
 MOST_ATTEMPTS = 3  # what ends its worker each time, or finds the database gone each time, is not tried for ever
 _LOCK_SPACE = 0x6A6F62  # of the advisory locks on accounts: "job" in ASCII
 
@@ -132,7 +134,7 @@ def _run_job(installation: Installation, account: AccountId, job: str, errand: E
 
 def _done(installation: Installation, account: AccountId, job: str, claimed: _Claimed, errand: Errand) -> _End | None:
     """The job's end, or None when it is for another worker. Raises what says that the database is gone."""
-    request: dict[str, Any] = msgspec.json.decode(claimed.request)
+    request: dict[str, Any] = _decode(claimed.request)
     try:
         kind = kinds().get(claimed.kind)
         if kind is None:

@@ -44,7 +44,7 @@ from snapshots.cloning.unopened import NameTaken, begin_account, remove, sweep_n
 from snapshots.format.manifest import Meaning
 from snapshots.fresh.building import StreamBuilder, builder, fresh_stream, sweep_abandoned
 from snapshots.fresh.swap import Fresh, MovedOn, check_count, insert_segment, read_live, swap
-from snapshots.progress import Progress, no_progress
+from snapshots.progress import Keep, Progress, keep_nothing, no_progress
 from snapshots.reading.checking import Checked, EntityFact, fact_of, partition_of
 from snapshots.reading.spool import Spool
 from snapshots.restoring.comparison import Comparison, Target, settings_that_differ
@@ -122,12 +122,32 @@ def clone_account(
     *,
     choices: CloneChoices = CloneChoices(),  # noqa: B008 - immutable
     progress: Progress = no_progress,
+    keep: Keep = keep_nothing,
 ) -> CloneReport:
     """Copy the account of *source* over *target*, or into a new one, or rehearse it. What was, or would be, done.
 
-    *actor* is the cloning person, who administers both. Raises RoleLacking, AccountClosed, OwnerOnly, IntoItself,
+    *actor* is the cloning person, who administers both; *keep* is given the report in the transaction that makes the
+    copy live. Raises RoleLacking, AccountClosed, OwnerOnly, IntoItself,
     NameTaken, FieldRefused, CloneRefused leaves with the report, what ``projections.moments.resolve`` does,
     DatabaseUnavailable, NoRoom; then both accounts are as they were, and it is on record unless it was a rehearsal.
+    """
+    check_clone(source, target, choices)
+    clone = _Clone(application, source, actor, choices, progress, keep)
+    try:
+        return clone.over(target) if isinstance(target, Access) else clone.into_new(target.name)
+    except CounterfoilError as wrong:
+        raise _recorded(application, source, actor, target, choices, wrong) from wrong.__cause__
+    except psycopg.OperationalError as wrong:
+        unavailable = DatabaseUnavailable.because(wrong)
+        raise _recorded(application, source, actor, target, choices, unavailable) from wrong
+    except OSError as wrong:
+        no_room = NoRoom(wrong.strerror or str(wrong))
+        raise _recorded(application, source, actor, target, choices, no_room) from wrong
+
+
+def check_clone(source: Access, target: Access | NewAccount, choices: CloneChoices) -> None:
+    """What can be judged before either account is looked at. Raises RoleLacking, OwnerOnly, AccountClosed, IntoItself,
+    FieldRefused.
     """
     require_administrator(source, "cloning an account")
     if isinstance(target, Access):
@@ -140,17 +160,6 @@ def clone_account(
             require_owner(target, "changing closed periods")
     elif choices.account_at is not None:
         raise FieldRefused("account_at", choices.account_at, "none for a new account")
-    clone = _Clone(application, source, actor, choices, progress)
-    try:
-        return clone.over(target) if isinstance(target, Access) else clone.into_new(target.name)
-    except CounterfoilError as wrong:
-        raise _recorded(application, source, actor, target, choices, wrong) from wrong.__cause__
-    except psycopg.OperationalError as wrong:
-        unavailable = DatabaseUnavailable.because(wrong)
-        raise _recorded(application, source, actor, target, choices, unavailable) from wrong
-    except OSError as wrong:
-        no_room = NoRoom(wrong.strerror or str(wrong))
-        raise _recorded(application, source, actor, target, choices, no_room) from wrong
 
 
 def _recorded(  # noqa: PLR0917 - the door's own
@@ -187,8 +196,14 @@ class _Looked(NamedTuple):
 class _Clone:
     """One clone, from the first look to the swap."""
 
-    def __init__(
-        self, application: Application, source: Access, actor: Actor, choices: CloneChoices, progress: Progress
+    def __init__(  # noqa: PLR0917 - the door above names them
+        self,
+        application: Application,
+        source: Access,
+        actor: Actor,
+        choices: CloneChoices,
+        progress: Progress,
+        keep: Keep,
     ) -> None:
         self._application = application
         self._database = application.database
@@ -197,6 +212,7 @@ class _Clone:
         self._person = PersonId(actor.name.removeprefix("person:"))
         self._choices = choices
         self._progress = progress
+        self._keep = keep
         self._at = application.clock()
 
     # Into an account that is there.
@@ -249,7 +265,18 @@ class _Clone:
                     self._check_still(controls[target.account][1], "cloning into an account")
                     self._finish(connection, source, target.account, built, carried, at=at)
                     self._give(connection, source, controls[source.account], target.account, live.control.name, at=at)
+                    self._keep(connection, cloned())
                     set_account(connection, target.account)
+
+                def cloned() -> CloneReport:
+                    return msgspec.structs.replace(
+                        report,
+                        outcome="cloned",
+                        live_stream=built.stream,
+                        retired_stream=live.stream,
+                        events=built.events,
+                        root=built.frontier.root().hex(),
+                    )
 
                 try:
                     swap(
@@ -265,14 +292,7 @@ class _Clone:
                     )
                 except MovedOn as wrong:
                     raise TargetChanged(_refused(report, wrong.code, str(wrong), wrong.events)) from wrong
-        return msgspec.structs.replace(
-            report,
-            outcome="cloned",
-            live_stream=built.stream,
-            retired_stream=live.stream,
-            events=built.events,
-            root=built.frontier.root().hex(),
-        )
+        return cloned()
 
     def _record(self, report: CloneReport, source: Source, built: Fresh, retired: int) -> tuple[Value, ...]:
         received = self._received(report, source, built)
@@ -335,20 +355,22 @@ class _Clone:
                         raise _Rehearsed
                     built = self._fill(connections, source, account, fresh)
                     received = self._received(report, source, built)
-                    self._open(source, carried, built, (account, name, slug), (opened, *first, received))
+                    cloned = msgspec.structs.replace(
+                        report,
+                        outcome="cloned",
+                        account_id=account,
+                        live_stream=1,
+                        events=built.events,
+                        root=built.frontier.root().hex(),
+                    )
+                    events = (opened, *first, received)
+                    self._open(source, carried, built, (account, name, slug), events, cloned)
             except BaseException as wrong:
                 remove(self._database, account)
                 if isinstance(wrong, _Rehearsed):
                     return report
                 raise
-        return msgspec.structs.replace(
-            report,
-            outcome="cloned",
-            account_id=account,
-            live_stream=1,
-            events=built.events,
-            root=built.frontier.root().hex(),
-        )
+        return cloned
 
     def _first_events(self, theirs: Control) -> list[Value]:
         """What the new account's history begins with, after it was opened."""
@@ -362,18 +384,19 @@ class _Clone:
         granted = c.AccessGranted(person=mine.person, name=mine.name, email=mine.email, role=Role.OWNER)
         return [granted, *(c.ModuleEnabled(module=module) for module in theirs.modules), *fields]
 
-    def _open(
+    def _open(  # noqa: PLR0917 - one caller, which has them all
         self,
         source: Source,
         carried: Carried,
         built: Fresh,
         named: tuple[AccountId, str, str],
         events: tuple[Value, ...],
+        cloned: CloneReport,
     ) -> None:
         """Open the account with all that it holds, in one transaction. Raises NameTaken."""
         account, name, slug = named
         try:
-            self._try_open(source, carried, built, named, events)
+            self._try_open(source, carried, built, named, events, cloned)
         except psycopg.errors.UniqueViolation as wrong:
             if wrong.diag.constraint_name != "accounts_slug_key":
                 raise
@@ -385,13 +408,14 @@ class _Clone:
             if row is None or row[0] != "live":
                 raise
 
-    def _try_open(
+    def _try_open(  # noqa: PLR0917 - as above
         self,
         source: Source,
         carried: Carried,
         built: Fresh,
         named: tuple[AccountId, str, str],
         events: tuple[Value, ...],
+        cloned: CloneReport,
     ) -> None:
         account, name, slug = named
         at = self._application.clock()
@@ -418,6 +442,7 @@ class _Clone:
             made = record_control(connection, account, self._actor, begun, events, at=at)
             assert made is not None, "nobody else knows the account yet"
             self._give(connection, source, controls[source.account], account, name, at=at)
+            self._keep(connection, cloned)
 
     # Both.
 

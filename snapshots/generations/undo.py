@@ -28,6 +28,7 @@ from snapshots.fresh.building import StreamBusy
 from snapshots.fresh.swap import CountDiffers, Fresh, Live, MovedOn, read_live, swap
 from snapshots.generations.stream_report import ActivationReport
 from snapshots.generations.streams import Kept, differ, find_retired
+from snapshots.progress import Keep, keep_nothing
 from snapshots.restoring.meanwhile import read_changed, with_both_sides
 from snapshots.restoring.report import OnMeanwhile
 from snapshots.restoring.restore import require_owner
@@ -95,23 +96,21 @@ def activate(
     stream: int,
     *,
     choices: ActivationChoices = ActivationChoices(),  # noqa: B008 - immutable
+    keep: Keep = keep_nothing,
 ) -> ActivationReport:
     """Make a retired stream of the account live again, or rehearse it. What was, or would be, done.
 
+    *keep* is given the report in the swap's transaction.
     Raises ActivationRefused leaves with the report, StreamUnknown, StreamNotKept, StreamBusy, StreamDamaged,
     RoleLacking, OwnerOnly, AccountClosed, DatabaseUnavailable; then the account is as it was, which its control stream
     records unless it was a rehearsal.
     """
-    require_administrator(access, "making a stream live again")
-    if access.control.closed:
-        raise AccountClosed
-    if choices.change_closed_periods:
-        require_owner(access, "changing closed periods")
+    check_activation(access, choices)
     try:
         with application.database.transaction(access.account) as connection:
             find_retired(connection, access.account, stream)  # who builds one holds its lock: say what it is first
         with kept_from_purging(application.database, access.account, stream):
-            return _activate(application, access, actor, stream, choices)
+            return _activate(application, access, actor, stream, choices, keep)
     except CounterfoilError as wrong:
         if not choices.dry_run:
             _record_failure(application, access, actor, stream, wrong)
@@ -121,6 +120,15 @@ def activate(
         if not choices.dry_run:
             _record_failure(application, access, actor, stream, unavailable)
         raise unavailable from wrong
+
+
+def check_activation(access: Access, choices: ActivationChoices) -> None:
+    """What can be judged before the streams are looked at. Raises RoleLacking, OwnerOnly, AccountClosed."""
+    require_administrator(access, "making a stream live again")
+    if access.control.closed:
+        raise AccountClosed
+    if choices.change_closed_periods:
+        require_owner(access, "changing closed periods")
 
 
 @contextmanager
@@ -143,8 +151,8 @@ def _record_failure(
         wrong.add_note(f"and it could not be put on record: {also}")
 
 
-def _activate(
-    application: Application, access: Access, actor: Actor, stream: int, choices: ActivationChoices
+def _activate(  # noqa: PLR0917 - the door above names them
+    application: Application, access: Access, actor: Actor, stream: int, choices: ActivationChoices, keep: Keep
 ) -> ActivationReport:
     account = access.account
     with application.database.transaction(account, snapshot=True) as connection:
@@ -167,6 +175,9 @@ def _activate(
         return report
     fresh = Fresh(stream, kept.frontier, kept.frontier.size, found.entities, was="retired")
 
+    def activated() -> ActivationReport:
+        return _replace(report, outcome="activated", retired_stream=live.stream)
+
     def discard(connection: Connection[Row]) -> None:
         nonlocal report
         changed = read_changed(connection, account, live.stream, after=live.position)
@@ -183,7 +194,7 @@ def _activate(
             seen=live,
             fresh=fresh,
             at=application.clock(),
-            finish=lambda _: None,
+            finish=lambda connection: keep(connection, activated()),
             record=lambda: _recorded(report, live, kept, choices),
             discard=discard if choices.meanwhile == "discard" and choices.account_at is None else None,
         )
@@ -191,7 +202,7 @@ def _activate(
         raise _changed(report, wrong) from wrong
     except CountDiffers as wrong:
         raise StreamDamaged(stream, wrong.what, wrong.found, wrong.expected) from wrong
-    return _replace(report, outcome="activated", retired_stream=live.stream)
+    return activated()
 
 
 def _check_member(access: Access, actor: Actor, live: Live, choices: ActivationChoices) -> None:

@@ -50,7 +50,7 @@ from snapshots.format.faults import Fault, Faults
 from snapshots.format.manifest import ATTACHMENTS, SNAPSHOT_FILES, Manifest
 from snapshots.fresh.building import StreamBuilder, fresh_stream, sweep_abandoned
 from snapshots.fresh.swap import Fresh, Live, MovedOn, Subscriptions, insert_segment, read_live, swap
-from snapshots.progress import Progress, no_progress
+from snapshots.progress import Keep, Progress, keep_nothing, no_progress
 from snapshots.reading.archive import Archive, open_archive
 from snapshots.reading.checking import Checked, Correcting, add_totals
 from snapshots.reading.examination import Clash, Examination, Examiner, partitions_for
@@ -218,18 +218,16 @@ def restore_archive(
     keys: KeyRing = NO_KEYS,
     unlock: Unlock | None = None,
     progress: Progress = no_progress,
+    keep: Keep = keep_nothing,
 ) -> RestoreReport:
     """Restore the archive in *file* into the account of *access*, or rehearse it. What was, or would be, done.
 
     *actor* is the restoring person; *keys* judge whether the archive is authentic, *unlock* opens it when it is
-    encrypted. Raises ArchiveError leaves for a file that is no sound archive, Refused leaves with the report,
-    RoleLacking, AccountClosed, DatabaseUnavailable, NoRoom; then the account is as it was, which its control stream
-    records unless it was a rehearsal.
+    encrypted. *keep* is given the report in the swap's transaction. Raises ArchiveError leaves for a file that is no
+    sound archive, Refused leaves with the report, RoleLacking, AccountClosed, DatabaseUnavailable, NoRoom; then the
+    account is as it was, which its control stream records unless it was a rehearsal.
     """
-    _check_role(access, choices)
-    if access.control.closed:
-        raise AccountClosed
-    _check_fitting(choices)
+    check_choices(access, choices)
     try:
         archive = open_archive(file, limits, keys, unlock=unlock, accept_edits=choices.accept_edits)
     except (ArchiveError, OSError) as wrong:
@@ -245,7 +243,7 @@ def restore_archive(
         if choices.dry_run or choices.token:
             chosen = choices._replace(dry_run=False, token=None)._asdict()
             what = seen(file, archive.authenticity.verdict, chosen, actor.name)
-        return _Restore(application, access, actor, archive, choices, what, progress).run()
+        return _Restore(application, access, actor, archive, choices, what, progress, keep).run()
     except CounterfoilError as wrong:
         if not choices.dry_run:
             _record_failure(application, access, actor, archive.manifest.archive, wrong)
@@ -285,6 +283,16 @@ class OtherAccount(RestoreError):
 
     def __str__(self) -> str:
         return f"the archive is of another account, “{self.name}” ({self.id}); expected one of {self.account}"
+
+
+def check_choices(access: Access, choices: Choices) -> None:
+    """What can be judged before the archive is looked at. Raises RoleLacking, OwnerOnly, AccountClosed and
+    ChoiceUnfitting.
+    """
+    _check_role(access, choices)
+    if access.control.closed:
+        raise AccountClosed
+    _check_fitting(choices)
 
 
 def _check_role(access: Access, choices: Choices) -> None:
@@ -351,6 +359,7 @@ class _Restore:
         choices: Choices,
         what: Seen | None,
         progress: Progress,
+        keep: Keep,
     ) -> None:
         self._what = what
         self._application = application
@@ -360,6 +369,7 @@ class _Restore:
         self._archive = archive
         self._choices = choices
         self._progress = progress
+        self._keep = keep
         self._person = PersonId(actor.name.removeprefix("person:"))
         self._at = application.clock()
         self._is_authentic = archive.authenticity.verdict == "authentic"
@@ -848,6 +858,16 @@ class _Restore:
                     by=self._actor.name,
                     subscriptions=self._choices.subscriptions,
                 )
+            self._keep(connection, restored())
+
+        def restored() -> RestoreReport:
+            return _replace(
+                report,
+                outcome="restored",
+                people=attribution.report,
+                live_stream=fresh.stream,
+                retired_stream=live.stream,
+            )
 
         def record() -> tuple[Value, ...]:
             vouched: list[Value] = [
@@ -885,13 +905,7 @@ class _Restore:
             )
         except MovedOn as wrong:
             raise self._changed(live, report, wrong) from wrong
-        return _replace(
-            report,
-            outcome="restored",
-            people=attribution.report,
-            live_stream=fresh.stream,
-            retired_stream=live.stream,
-        )
+        return restored()
 
     def _insert_segments(
         self, connection: Connection[Row], fresh: Fresh, came_by: str, attribution: Attribution, *, at: datetime
