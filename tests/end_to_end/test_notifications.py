@@ -61,7 +61,7 @@ def backup_failed(told: Told) -> None:
     folder = told.served.settings.backups
     folder.mkdir(parents=True, exist_ok=True)
     (folder / told.owner.id).write_text("no folder")
-    assert told.owner.post("backups").status_code == 500
+    assert told.owner.post("backups").status_code == 507
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The service is told to stop while it is at a restore: it ends in order, and the account is old or new."""
+"""The service is told to stop while it is at a restore: it finishes it or hands it back, and ends in order."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ import pytest
 
 from api.bootstrap import Installation
 from api.housekeeping import clean_up
+from api.jobs.desk import Errand
+from api.jobs.running import run_job
+from api.jobs.shown import read_job
 from api.settings import Settings
 from domain.credentials import create_token
 from domain.store.database import Database
@@ -33,7 +36,7 @@ def _free() -> int:
 
 
 @pytest.mark.slow
-def test_f18_a_service_that_is_told_to_stop_during_a_restore_ends_and_leaves_the_account_old_or_new(
+def test_f18_a_service_that_is_told_to_stop_during_a_restore_finishes_it_or_hands_it_back(
     empty_database: str, tmp_path: Path
 ) -> None:
     with Database(empty_database) as database:
@@ -80,15 +83,29 @@ def test_f18_a_service_that_is_told_to_stop_during_a_restore_ends_and_leaves_the
             serving.kill()
             serving.wait()
 
-        clean_up(Installation(Settings(home=tmp_path, backups=tmp_path / "backups"), database, books.application))
-        is_restored = live(books) != before
+        installation = Installation(Settings(home=tmp_path, backups=tmp_path / "backups"), database, books.application)
+        clean_up(installation)
+        account = books.access.account
+        job = read_job(books.application, account, told[0]["id"])
         assert ended == 0
-        assert len(told) == 1
-        if isinstance(told[0], dict):
-            assert is_restored == (told[0].get("outcome") == "restored")
+        assert job is not None
+        assert job.state == ("succeeded" if live(books) != before else "queued")
         assert unfinished_rows(books) == 0
         assert is_sound(books)
-        assert books.restore(archive).outcome == "restored"
+        run_job(installation, account, job.id, Errand(lambda _: None))
+        done = read_job(books.application, account, job.id)
+        assert done is not None
+        assert (done.state, done.attempt) == ("succeeded", 1)
+        assert live(books) != before
+        assert swaps(books) == 1
+
+
+def swaps(books: Books) -> int:
+    """How often the account came to live in another stream."""
+    with books.application.database.transaction(books.access.account) as connection:
+        found = connection.execute("SELECT count(*) FROM control_events WHERE type = 'stream.swapped'").fetchone()
+    assert found is not None
+    return int(found[0])
 
 
 def _sent(http: httpx.Client, archive: bytes) -> str:
