@@ -9,13 +9,14 @@ from api.http.files import BackupListed
 from api.jobs.context import JobContext, JobKind
 from api.jobs.requests import BackupFields, lock_of
 from api.storage import backup_place
-from domain.control import BackupTaken
+from domain.control import BackupTaken, check_writes
 from domain.entity import converted
 from projections.moments import read_moment
 from snapshots.backup import take_backup
 
 
 def _run(context: JobContext) -> BackupListed:
+    check_writes(context.access.role, "taking a backup")
     wanted = converted({**context.request, **context.secrets}, BackupFields)
     lock = lock_of(wanted)
     settings = context.installation.settings
