@@ -26,7 +26,7 @@ from api.http import (
     streams,
 )
 from api.http.access import permitted
-from api.http.caller import known_queries
+from api.http.caller import known_queries, taken_method
 from api.http.conditional import Conditional
 from api.http.gate import OPENAPI_PATH, Gate
 from api.http.observing import Observed
@@ -79,7 +79,7 @@ def create_app(application: Application, settings: Settings) -> FastAPI:
 
 
 def _routes() -> APIRouter:
-    routes = APIRouter(prefix="/v1", dependencies=[Depends(permitted), Depends(known_queries)])
+    routes = APIRouter(prefix="/v1", dependencies=[Depends(permitted), Depends(taken_method), Depends(known_queries)])
     routes.include_router(accounts.people)
     routes.include_router(credentials.mine)
     routes.include_router(credentials.sessions)

@@ -13,8 +13,9 @@ from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.errors import RequestInvalid
+from api.http.errors import MethodRefused, RequestInvalid
 from api.http.idempotency import Once, once
+from api.http.problems import methods_at
 from api.logs import about
 from api.settings import Settings
 from domain.accounts import Access, Person, find_access, require_administrator
@@ -139,6 +140,18 @@ async def known_queries(request: Request) -> None:
             raise RequestInvalid(f"query {name[:60]}", f"found a parameter that is not known; expected {expected}")
         if given.count(name) > 1:
             raise RequestInvalid(f"query {name}", "found it more than once; expected it once")
+
+
+# Last steps of addresses that would be some entity's or stream's, were there no route of their own.
+_WORDS = frozenset({"purge", "invoice-due"})
+
+
+def taken_method(request: Request) -> None:
+    """That an address of its own is not taken for an entity's with another method. Raises MethodRefused."""
+    if not _WORDS.isdisjoint(request.path_params.values()):
+        allowed = methods_at(request.app, request.url.path)
+        if request.method not in allowed.split(", "):
+            raise MethodRefused(request.method, allowed)
 
 
 @cache

@@ -214,6 +214,11 @@ class MethodRefused(HttpRefusal):
     method: str
     allowed: str
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Which those are."""
+        return {"Allow": self.allowed}
+
     def __str__(self) -> str:
         return f"found {self.method}; expected {self.allowed}"
 

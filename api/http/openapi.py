@@ -175,11 +175,12 @@ def _complete(
     _describe_body(operation, known, references, is_optional=required_fields not in calls)
     success = str(route.status_code or 200)
     said = operation["responses"][success]["description"]
-    answer = _answer(said, known, int(success), references, takes_key=takes_key)
+    answer = _answer(said, known, int(success), references, takes_key=takes_key, is_read=method == "GET")
     if success == "201" and path.count("/") == 4 and path.rpartition("/")[2] in COLLECTIONS.values():
         answer["links"] = _links(path)
+    rehearsed = {**answer, "headers": {name: one for name, one in answer["headers"].items() if name != "Location"}}
     told = {status: one for status, one in operation["responses"].items() if status[0] in "23" and status != success}
-    operation["responses"] = {success: answer, **{str(status): answer for status in known.also}, **told}
+    operation["responses"] = {success: answer, **{str(status): rehearsed for status in known.also}, **told}
     if method == "GET":
         operation["responses"].setdefault("304", _UNCHANGED)
     is_archival = bool(_ARCHIVAL_TAGS & set(operation["tags"]))
@@ -210,10 +211,10 @@ def _describe_body(
 
 
 def _answer(
-    description: str, known: Operation, status: int, references: dict[str, Any], *, takes_key: bool
+    description: str, known: Operation, status: int, references: dict[str, Any], *, takes_key: bool, is_read: bool
 ) -> dict[str, Any]:
     headers = ["X-Request-Id", *known.headers]
-    has_tag = known.answer in _STATES or (takes_key is False and known.answer is not None)
+    has_tag = known.answer in _STATES or (is_read and known.answer is not None)
     headers += ["ETag"] if has_tag and "ETag" not in headers else []
     headers += ["Location"] if status == 201 else []
     headers += ["Link"] if isinstance(known.answer, Items) and known.answer.is_page else []

@@ -107,9 +107,9 @@ _LINE = {
     "vat": {"category": "S", "rate": "21"},
 }
 _PARTY = {
-    "name": "Van Dijk Interiors BV",
-    "vat_identifier": "NL001234567B01",
-    "address": {"lines": ["Kade 12"], "city": "Utrecht", "post_code": "3511 AB", "country": "NL"},
+    "name": "Van Dijk Interieur BV",
+    "vat_identifier": "BE0428759497",
+    "address": {"lines": ["Kaai 12"], "city": "Gent", "post_code": "9000", "country": "BE"},
     "contact": {"name": "Els van Dijk", "email": "els@example.com"},
 }
 _MAKE: dict[Kind, dict[str, Any]] = {

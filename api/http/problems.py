@@ -196,7 +196,7 @@ def install(app: FastAPI) -> None:
     def foreign(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException), "that is what it is registered for"
         wrong = _of_http(request, error)
-        return answer(request, wrong, headers={"Allow": wrong.allowed} if isinstance(wrong, h.MethodRefused) else None)
+        return answer(request, wrong)
 
     app.add_exception_handler(CounterfoilError, refused)
     app.add_exception_handler(RequestValidationError, invalid)
@@ -219,13 +219,10 @@ def _of_http(request: Request, error: HTTPException) -> h.HttpRefusal:
 
 def methods_at(app: FastAPI, path: str) -> str:
     """The methods that the address *path* takes; the routes are asked through the document that describes them."""
-    found = {
-        method.upper()
-        for template, operations in app.openapi()["paths"].items()
-        if compile_path(template)[0].fullmatch(path)
-        for method in operations
-    }
-    return ", ".join(sorted(found))
+    paths = app.openapi()["paths"]
+    found = [one for one in paths if compile_path(one)[0].fullmatch(path)]
+    plainest = min(found, key=lambda one: one.count("{"), default=None)  # /streams/purge is no stream
+    return ", ".join(sorted(method.upper() for method in paths[plainest])) if plainest else ""
 
 
 def answer(request: Request, error: Exception, *, headers: dict[str, str] | None = None) -> Response:

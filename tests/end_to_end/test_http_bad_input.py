@@ -352,3 +352,12 @@ def test_two_ids_are_none(books: AccountOverHttp) -> None:
     answer = books.get("nowhere", headers=[("X-Request-Id", "a"), ("X-Request-Id", "b")])
 
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("streams/purge", "POST"), ("subscriptions/invoice-due", "POST")])
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "OPTIONS"])
+def test_an_address_of_its_own_is_no_entitys(books: AccountOverHttp, method: str, path: str, allowed: str) -> None:
+    answer = books.ask(method, path)
+
+    assert problem(answer)[:2] == (405, "http.method-refused")
+    assert answer.headers["allow"] == allowed
