@@ -182,8 +182,8 @@ class Asked(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether all there is is listed in the order in which it was made."""
-        return self.wanted == Wanted() and self.sort == Sort()
+        """Whether all there is is listed in the order in which it was made, or backwards."""
+        return self.wanted == Wanted() and self.sort.by == "id"
 
 
 def read_query(kind: Kind, given: dict[str, str], sort: str | None, *, today: date) -> Asked:

@@ -60,7 +60,7 @@ class AccountClosed(DomainError):
         return "the account is closed and takes no changes"
 
 
-class BackupRetention(Value, frozen=True, kw_only=True):
+class BackupRetention(Value, frozen=True, kw_only=True, omit_defaults=False):
     """Of how many days, weeks and months the last daily backup is kept; of those that have one."""
 
     daily: Annotated[int, Meta(ge=1, le=366)] = 14

@@ -107,6 +107,33 @@ def catch_up_within(connection: Connection[Row], account: AccountId, kind: Kind)
     connection.execute(SQL["put_head"], {**key, "head": heads.position})
 
 
+def wrong_rows(connection: Connection[Row], account: AccountId, stream: int) -> Iterator[tuple[str, str, str]]:
+    """The entities whose rows are not what their snapshots say, with what was found and what would be right.
+
+    Rows that are still to be made are not wrong. Memory is a block.
+    """
+    key = {"account": account, "stream": stream}
+    for kind, position in connection.execute(SQL["read_heads_of"], {**key, "rules": RULES}).fetchall():
+        with connection.cursor("pairs") as pairs:
+            pairs.execute(SQL["read_pairs"], {**key, "kind": kind, "position": position})
+            while rows := pairs.fetchmany(ROWS_A_BLOCK):
+                for entity, deleted, state, row in rows:
+                    expected = None if deleted else keys_of(Kind(kind), state)
+                    found = None if row is None else _decode_row(row)
+                    if found != expected:
+                        yield entity, _shown(found), _shown(expected)
+
+
+def _decode_row(row: str) -> Keys:
+    values = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+    entity = values.pop("entity_id")
+    return msgspec.json.decode(msgspec.json.encode({**values, "id": entity}), type=Keys)
+
+
+def _shown(keys: Keys | None) -> str:
+    return "nothing" if keys is None else _encode(keys).decode()
+
+
 def forget(connection: Connection[Row], account: AccountId, stream: int) -> None:
     """Have the rows of *stream* made anew: its snapshots were put right behind their positions."""
     connection.execute(SQL["forget"], {"account": account, "stream": stream})

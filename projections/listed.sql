@@ -63,8 +63,16 @@ WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AN
 WITH heads AS (DELETE FROM listed_heads WHERE account_id = %(account)s AND stream_id = %(stream)s)
 DELETE FROM listed WHERE account_id = %(account)s AND stream_id = %(stream)s;
 
--- name: read_rows
--- A block of a kind's rows, as JSON. Key: listed_pkey.
-SELECT l.entity_id::text, row_to_json(l)::text FROM listed l
-WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND entity_id > %(after)s::uuid
-ORDER BY entity_id LIMIT %(rows)s;
+-- name: read_heads_of
+-- How far a stream's rows are by the rules of this version. Key: listed_heads_pkey.
+SELECT kind, position FROM listed_heads
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND rules = %(rules)s ORDER BY kind;
+
+-- name: read_pairs
+-- Snapshots of a kind that did not change after a position, with their rows; and rows without a snapshot.
+-- Keys: entities_number_key, listed_pkey; both sides are read once.
+SELECT coalesce(e.entity_id, l.entity_id)::text, coalesce(e.deleted, true), e.state, row_to_json(l)::text
+FROM (SELECT * FROM entities WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s) AS e
+FULL JOIN (SELECT * FROM listed WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s) AS l
+    USING (entity_id)
+WHERE e.position IS NULL OR e.position <= %(position)s;

@@ -36,9 +36,17 @@ class Page(NamedTuple):
 
 
 def list_entities(
-    database: Database, account: AccountId, kind: Kind, *, after: Place | None = None, limit: int = 100
+    database: Database,
+    account: AccountId,
+    kind: Kind,
+    *,
+    after: Place | None = None,
+    limit: int = 100,
+    newest_first: bool = False,
 ) -> Page:
     """Up to *limit* snapshots of *kind*, oldest first, those made after *after*; deleted ones are not there.
+
+    With *newest_first* the other way round.
 
     Raises AccountUnknown; CursorGone when *after* is of a stream that no longer is the live one.
     """
@@ -50,10 +58,10 @@ def list_entities(
             "account": account,
             "stream": stream,
             "kind": kind.value,
-            "after": after.entity if after else NIL,
+            "after": after.entity if after else None if newest_first else NIL,
             "limit": limit + 1,
         }
-        rows = connection.execute(SQL["list_entities"], parameters).fetchall()
+        rows = connection.execute(SQL["list_newest" if newest_first else "list_entities"], parameters).fetchall()
     following = Place(stream, rows[limit - 1][0]) if len(rows) > limit else None
     return Page(stream, head, [state.encode() for _, state in rows[:limit]], following)
 

@@ -10,6 +10,13 @@ WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AN
   AND entity_id > %(after)s
 ORDER BY e.entity_id LIMIT %(limit)s;
 
+-- name: list_newest
+-- The same, backwards.
+SELECT entity_id::text, state FROM entities e
+WHERE account_id = %(account)s AND stream_id = %(stream)s AND kind = %(kind)s AND NOT deleted
+  AND (%(after)s::uuid IS NULL OR entity_id < %(after)s)
+ORDER BY e.entity_id DESC LIMIT %(limit)s;
+
 -- name: list_there
 -- A block of a kind's entities in the order in which they were made, deleted ones too; the state of those that were not
 -- changed after a position. Key: entities_pkey.

@@ -31,7 +31,7 @@ from domain.tree import EMPTY, leaf_hash
 from domain.tree import append as append_leaves
 from domain.work import decode_state, kind_of
 from projections.ahead import ahead
-from projections.listed import forget
+from projections.listed import forget, wrong_rows
 
 SQL = statements("projections", "rebuild.sql")
 ROWS_A_BLOCK = 2_000
@@ -61,7 +61,7 @@ class Difference(Value, frozen=True, kw_only=True):
 
 
 class Rebuilt(Value, frozen=True, kw_only=True):
-    """What a rebuild found; ``repaired`` counts the snapshots and series that it put right.
+    """What a rebuild found; ``repaired`` counts the snapshots, series and rows of lists that it put right.
 
     ``remaining`` counts the differences that stand: all of a check's; after a repair, those that it cannot put right.
     """
@@ -138,15 +138,18 @@ def rebuild(database: Database, account: AccountId, *, check: bool) -> Rebuilt:
                 _put_entities(connection, key, wrong)
                 repaired += len(wrong)
         wrong_series = _compare_series(connection, key, numbers, differences)
+        # What lists look through is made from snapshots: where those were wrong, it is made anew with them.
+        wrong_listed = 0 if repaired else _compare_listed(connection, account, stream, differences)
         if not check:
             if differences.first_in_log is not None and differences.count > differences.lasting:
                 raise LogDamaged(str(differences.first_in_log))
             if repaired:
                 _put_numbers(connection, key)
+            if repaired or wrong_listed:
                 forget(connection, account, stream)
             for series in wrong_series:
                 connection.execute(SQL["put_series"], {**key, **series})
-            repaired += len(wrong_series)
+            repaired += len(wrong_series) + wrong_listed
     return Rebuilt(
         stream=stream,
         events=head,
@@ -157,6 +160,15 @@ def rebuild(database: Database, account: AccountId, *, check: bool) -> Rebuilt:
         repaired=repaired,
         remaining=differences.count if check else differences.lasting,
     )
+
+
+def _compare_listed(connection: Connection[Row], account: AccountId, stream: int, differences: _Differences) -> int:
+    """Compare what lists look through with the snapshots. How many of its rows are wrong."""
+    count = 0
+    for entity, found, expected in wrong_rows(connection, account, stream):
+        differences.add(Difference(table="listed", entity=entity, field="row", found=found, expected=expected))
+        count += 1
+    return count
 
 
 def _read_live(connection: Connection[Row], account: AccountId) -> Any:

@@ -146,7 +146,7 @@ async def known_queries(request: Request) -> None:
 _WORDS = frozenset({"purge", "invoice-due"})
 
 
-def taken_method(request: Request) -> None:
+async def taken_method(request: Request) -> None:
     """That an address of its own is not taken for an entity's with another method. Raises MethodRefused."""
     if not _WORDS.isdisjoint(request.path_params.values()):
         allowed = methods_at(request.app, request.url.path)

@@ -55,7 +55,7 @@ def lister(kind: Kind) -> Callable[..., Response]:
         except FilterRefused as wrong:
             raise RequestInvalid(f"query {wrong.name}", wrong.reason) from None
         if as_of is not None:
-            if not query.is_plain:
+            if query.given:
                 raise RequestInvalid("query as_of", "found it with a filter or a sort; expected it without")
             return _then(request, asking, kind, cursor, limit, as_of)
         database, account = asking.application.database, asking.access.account
@@ -117,13 +117,16 @@ def _page(
     """A page, and the cursor of the next."""
     database, account = asking.application.database, asking.access.account
     if query.is_plain:
-        page = listing.list_entities(database, account, kind, after=_after(cursor), limit=limit)
-        return page, to_cursor(*page.following) if page.following else None
+        backwards = query.sort.descending
+        mark = ("newest",) if backwards else ()
+        after = _after(cursor, *mark)
+        page = listing.list_entities(database, account, kind, after=after, limit=limit, newest_first=backwards)
+        return page, to_cursor(*page.following, *mark) if page.following else None
     if cursor is None and query.wanted == Wanted(number=query.wanted.number) and query.wanted.number:
         return listing.find_numbered(database, account, kind, query.wanted.number), None
     about = hashlib.sha256(urlencode([("kind", kind.value), *query.given.items()]).encode()).hexdigest()[:16]
-    after = _spot(cursor, about, query.sort)
-    found = find_entities(database, account, kind, query.wanted, query.sort, after=after, limit=limit)
+    spot = _spot(cursor, about, query.sort)
+    found = find_entities(database, account, kind, query.wanted, query.sort, after=spot, limit=limit)
     if found.following is None:
         return found, None
     stream, entity, key = found.following
@@ -153,10 +156,12 @@ def _addresses(request: Request, limit: int, given: dict[str, str], following: s
     return {"following": address(cursor=following) if following else None, "first": None if is_one else address()}
 
 
-def _after(cursor: str | None) -> listing.Place | None:
+def _after(cursor: str | None, *mark: str) -> listing.Place | None:
     if cursor is None:
         return None
-    stream, entity = from_cursor(cursor, parts=2)
+    stream, entity, *marked = from_cursor(cursor, parts=2 + len(mark))
+    if marked != [*mark]:
+        raise CursorRefused(cursor[:80])
     return listing.Place(*_place(cursor, stream, entity))
 
 

@@ -51,6 +51,20 @@ def test_links_lead_through_all_pages_and_back_to_the_first(books: AccountOverHt
     assert [one["id"] for one in books.get(first).json()["items"]] == order[:2]
 
 
+def test_the_newest_come_first_page_by_page(books: AccountOverHttp) -> None:
+    made = [books.customer(str(number)) for number in range(5)]
+
+    pages, address = [], "customers?sort=-id&limit=2"
+    while address:
+        answer = books.get(address)
+        pages.append([one["id"] for one in answer.json()["items"]])
+        address = answer.links.get("next", {}).get("url", "")
+        oldest = books.get(answer.links["next"]["url"].replace("sort=-id", "sort=id")) if address else None
+        assert oldest is None or oldest.json()["code"] == "http.cursor-refused"
+
+    assert pages == [made[:2:-1], made[2:0:-1], made[:1]]
+
+
 def test_a_cursor_is_for_the_list_it_came_from(books: AccountOverHttp) -> None:
     for name in ("a", "b", "c"):
         books.customer(name)

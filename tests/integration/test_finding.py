@@ -377,6 +377,39 @@ def test_a_repair_of_snapshots_has_their_rows_made_anew(books: Books) -> None:
 
 
 @pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE listed SET name = 'else' WHERE account_id = %s AND kind = 'customer'",
+        "UPDATE listed SET amount = amount + 0.01 WHERE account_id = %s AND kind = 'invoice'",
+        "DELETE FROM listed WHERE account_id = %s AND kind = 'customer'",
+        (
+            "INSERT INTO listed (account_id, stream_id, kind, entity_id, state, text)"
+            " VALUES (%s, 1, 'customer', gen_random_uuid(), 'active', '')"
+        ),
+    ],
+)
+def test_a_rebuild_finds_rows_that_are_not_what_the_snapshots_say_and_puts_them_right(
+    books: Books, tampering: str
+) -> None:
+    database, account = books.application.database, books.access.account
+    jan = customer(books, "Jan")
+    books.issued(jan, buyer_reference="PO 1")
+    assert len(find(books, Kind.INVOICE, q="jan").states) == 1
+    customer(books, "Made since")
+    assert rebuild(database, account, check=True).differences_count == 0
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute(tampering.encode(), [account])
+
+    found = rebuild(database, account, check=True)
+    repaired = rebuild(database, account, check=False)
+
+    assert [one.table for one in found.differences] == ["listed"]
+    assert (repaired.repaired, repaired.remaining) == (1, 0)
+    assert rebuild(database, account, check=True).differences_count == 0
+    assert ids(find(books, Kind.CUSTOMER, name="jan")) == [jan]
+
+
+@pytest.mark.parametrize(
     ("text", "folded"),
     [
         ("  Café  Noir ", "cafe noir"),
