@@ -47,7 +47,7 @@ class KeptShown(Value, frozen=True, kw_only=True):
     size: int
 
 
-class BackupStatus(Value, frozen=True, kw_only=True):
+class BackupStatus(Value, frozen=True, kw_only=True, omit_defaults=False):
     """How an account's daily backups stand.
 
     ``current_at``: when the newest one was last known to have all that the account has, and ``age_seconds`` how long
