@@ -15,6 +15,7 @@ from api.http.idempotency import sweep_keys
 from api.jobs.shown import forget_old_jobs
 from api.mail import MailReport, send_due
 from api.purging import archiver, quota
+from api.settings import Settings
 from api.storage import shelves
 from domain.accounts import service_access
 from domain.application import Actor
@@ -22,6 +23,7 @@ from domain.errors import CounterfoilError
 from domain.ids import AccountId
 from domain.parties import Value
 from snapshots.cloning.unopened import sweep_never_opened
+from snapshots.erasing import ErasureReport, accounts_due, erase_due
 from snapshots.fresh.building import accounts_left_behind, sweep_abandoned
 from snapshots.generations.purging import PurgeReport, purge_due
 
@@ -45,17 +47,21 @@ class Failure(Value, frozen=True, kw_only=True):
 
 
 class CleanupReport(Value, frozen=True, kw_only=True):
-    """What was cleaned away; ``files`` are those that were never whole, ``mail`` is what people were told by mail."""
+    """What was cleaned away; ``erasures`` are of accounts that were closed, ``files`` those that were never whole.
+
+    ``mail`` is what people were told by mail.
+    """
 
     swept: tuple[Swept, ...] = ()
     purged: tuple[PurgeReport, ...] = ()
+    erasures: tuple[ErasureReport, ...] = ()
     files: tuple[str, ...] = ()
     mail: MailReport = MailReport()
     failures: tuple[Failure, ...] = ()
 
 
 def clean_up(installation: Installation) -> CleanupReport:
-    """Remove what crashes left, of all accounts, purge the streams whose time is up, and mail what is due.
+    """Remove what crashes left, purge streams and erase closed accounts whose time is up, mail what is due: of all.
 
     What fails is reported.
     """
@@ -68,22 +74,37 @@ def clean_up(installation: Installation) -> CleanupReport:
             access = service_access(database, account)
             if streams := sweep_abandoned(database, account):
                 swept.append(Swept(account=access.slug, streams=tuple(streams)))
-            report = purge_due(application, access, _ACTOR, quota(settings), archive)
+            streams_purged = purge_due(application, access, _ACTOR, quota(settings), archive)
         except (CounterfoilError, psycopg.Error, OSError) as wrong:
             failures.append(_failure(account, wrong))
             continue
-        if report.streams or report.busy:
-            purged.append(report)
+        if streams_purged.streams or streams_purged.busy:
+            purged.append(streams_purged)
+    erasures = []
+    for due in accounts_due(application):
+        try:
+            if report := erase_due(application, due, lambda account: _delete_archives(settings, account)):
+                erasures.append(report)
+        except (CounterfoilError, psycopg.Error, OSError) as wrong:
+            failures.append(_failure(due.account, wrong))
     sweep_keys(database)
     forget_old_jobs(database)
     files = [file for shelf in shelves(settings) for file in shelf.sweep()]
     return CleanupReport(
         swept=tuple(swept),
         purged=tuple(purged),
+        erasures=tuple(erasures),
         files=tuple(files),
         mail=send_due(installation),
         failures=tuple(failures),
     )
+
+
+def _delete_archives(settings: Settings, account: AccountId) -> None:
+    """Delete the backups of an account, and what was sent for it."""
+    for shelf in shelves(settings):
+        for item in list(shelf.items(account)):
+            shelf.delete(item.name)
 
 
 def _failure(account: AccountId, wrong: Exception) -> Failure:

@@ -82,6 +82,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     smtp_password: str | None = None
     smtp_from: str | None = None  # whom mails are from
     smtp_ca_file: Path | None = None  # None trusts whom the machine trusts
+    closed_account_days: int = 30  # for which an account that was closed is kept
     public_url: str | None = None  # where people reach the service: what links begin with
     sources: dict[str, str] = {}
 
@@ -465,5 +466,6 @@ _KINDS = {
     "smtp_password": _Kind("smtp_password", "a password", _text, is_secret=True),
     "smtp_from": _Kind("smtp_from", "an e-mail address in ASCII", _mailbox),
     "smtp_ca_file": _Kind("smtp_ca_file", "a file", _path),
+    "closed_account_days": _Kind("closed_account_days", "a whole number from 7 to 3650", _between(7, 3650)),
     "public_url": _Kind("public_url", "an address such as https://counterfoil.example.com", _url),
 }

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, NamedTuple
 
 import msgspec
@@ -172,6 +172,44 @@ def open_account(
         if beside is not None:
             beside(connection, access)
     return access
+
+
+Beside = Callable[[Connection[Row], c.Control], None]
+
+
+def close_account(
+    application: Application,
+    access: Access,
+    actor: Actor,
+    *,
+    reason: str | None,
+    kept_days: int,
+    beside: Beside | None = None,
+) -> c.Control:
+    """Let the account take no more changes; after *kept_days* it is erased. For owners, since it leads to that.
+
+    What *beside* changes is in the same transaction. Raises RoleLacking, AccountClosed.
+    """
+    _require_owner(access, "closing the account")
+    erase_after = application.clock() + timedelta(days=kept_days)
+    closed = c.Closed(reason=reason, erase_after=erase_after)
+    return application.record_control(access.account, actor, closed, beside=beside)
+
+
+def reopen_account(
+    application: Application, access: Access, actor: Actor, *, beside: Beside | None = None
+) -> c.Control:
+    """Let an account that was closed take changes again. For owners. Raises RoleLacking, NotPossible.
+
+    What *beside* changes is in the same transaction.
+    """
+    _require_owner(access, "reopening the account")
+    return application.record_control(access.account, actor, c.Reopened(), beside=beside)
+
+
+def _require_owner(access: Access, what: str) -> None:
+    if access.role is not c.Role.OWNER:
+        raise c.RoleLacking(what, access.role.value, "owners")
 
 
 def slug_of(name: str) -> str:

@@ -333,6 +333,8 @@ def record_control(
     done = append_control(connection, account, position, control=_encode(after).decode(), events=rows, members=members)
     if done is None:
         return None
+    if after.erase_after != before.erase_after:
+        connection.execute(SQL["set_erase_after"], {"account": account, "after": after.erase_after})
     if notices:
         people, positions = map(list, zip(*notices, strict=True))
         told = {"account": account, "people": people, "positions": positions, "at": at}

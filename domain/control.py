@@ -103,9 +103,37 @@ class Renamed(Value, frozen=True, kw_only=True):
 
 
 class Closed(Value, frozen=True, kw_only=True):
-    """The account takes no more changes."""
+    """The account takes no more changes, and is erased after a time; without one it is kept until it is closed anew."""
 
     reason: Text | None = None
+    erase_after: dt.datetime | None = None
+
+
+class Reopened(Value, frozen=True, kw_only=True):
+    """The account that was closed takes changes again."""
+
+
+class ErasureAnnounced(Value, frozen=True, kw_only=True):
+    """Whoever has access was told when the account that is closed will be erased, a week before at the latest."""
+
+    erase_after: dt.datetime
+
+
+class Erased(Value, frozen=True, kw_only=True):
+    """All that the account held is gone, and so is its history but for this: no personal data beyond ids.
+
+    ``root`` (hexadecimal) is of the log up to ``position`` of the last live stream: what an archive that somebody kept
+    can be held against.
+    """
+
+    opened_at: dt.datetime
+    opened_by: str
+    closed_at: dt.datetime
+    closed_by: str
+    announced_at: dt.datetime
+    stream: int
+    position: int
+    root: str
 
 
 class AccessGranted(Value, frozen=True, kw_only=True):
@@ -466,6 +494,8 @@ class Control(Value, frozen=True, kw_only=True):
     name: str
     opened_at: dt.datetime
     closed: bool = False
+    erase_after: dt.datetime | None = None
+    erasure_announced: bool = False
     settings: SettingsFields
     members: tuple[Member, ...] = ()
     modules: tuple[str, ...] = ()
@@ -495,6 +525,9 @@ CONTROL_EVENTS: dict[str, type[Value]] = {
     "account.opened": Opened,
     "account.renamed": Renamed,
     "account.closed": Closed,
+    "account.reopened": Reopened,
+    "account.erasure_announced": ErasureAnnounced,
+    "account.erased": Erased,
     "access.granted": AccessGranted,
     "access.changed": AccessChanged,
     "access.revoked": AccessRevoked,
@@ -559,7 +592,20 @@ def evolve(control: Control, event: Any) -> Control:
         case Renamed():
             return replace(control, name=event.name)
         case Closed():
-            return replace(control, closed=True)
+            return replace(control, closed=True, erase_after=event.erase_after, erasure_announced=False)
+        case Reopened():
+            return replace(control, closed=False, erase_after=None, erasure_announced=False)
+        case ErasureAnnounced():
+            return replace(control, erase_after=event.erase_after, erasure_announced=True)
+        case Erased():
+            bare = SettingsFields(
+                country=control.settings.country,
+                currency=control.settings.currency,
+                language=control.settings.language,
+                time_zone=control.settings.time_zone,
+            )
+            opened = Opened(name="", settings=bare)
+            return replace(open_account(opened, control.account, control.opened_at), closed=True)
         case AccessGranted():
             member = Member(person=event.person, name=event.name, email=event.email, role=event.role)
             return replace(control, members=(*_without(control, event.person), member))
@@ -632,6 +678,10 @@ def admit(control: Control, event: Any) -> None:
     if control.closed and isinstance(event, _CHANGES_OF_AN_OPEN_ACCOUNT):
         raise AccountClosed
     match event:
+        case Reopened() if not control.closed:
+            raise NotPossible("account", "reopened", "open", "it is closed")
+        case ErasureAnnounced() | Erased() if control.erase_after is None:
+            raise NotPossible("account", "erased", "not to be erased", "it was closed, with the day of its erasure")
         case AccessGranted():
             if control.member(event.person):
                 raise NotPossible("member", "added", "a member", "the person has no access yet")

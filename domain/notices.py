@@ -6,6 +6,7 @@ a member, of the topics that they asked for. The words are plain text on one lin
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -23,6 +24,7 @@ class Topic(StrEnum):
     DOWNLOADS = "downloads"
     FAILED_BACKUPS = "failed-backups"
     ALARMS = "alarms"
+    CLOSING = "closing"
 
 
 # Dry runs and refusals are not here: they change nothing.
@@ -35,6 +37,9 @@ _TOPICS: dict[type[Value], Topic] = {
     c.BackupFailed: Topic.FAILED_BACKUPS,
     c.RehearsalFailed: Topic.FAILED_BACKUPS,
     c.AccountShrunk: Topic.ALARMS,
+    c.Closed: Topic.CLOSING,
+    c.Reopened: Topic.CLOSING,
+    c.ErasureAnnounced: Topic.CLOSING,
 }
 
 
@@ -74,6 +79,12 @@ def title(event: Any) -> str:
             return "a backup could not be restored in a rehearsal"
         case c.AccountShrunk():
             return "the account has less than its timeline says"
+        case c.Closed():
+            return "the account was closed"
+        case c.Reopened():
+            return "the account was reopened"
+        case c.ErasureAnnounced():
+            return "the account is about to be erased"
     raise AssertionError(f"nobody is told of {type(event).__name__}")
 
 
@@ -104,6 +115,13 @@ def sentence(event: Any, who: str) -> str:
                 f"Since backup {event.before}, the account lost what nothing on its timeline explains:"
                 f" {first.figure} is {first.found}; expected {first.expected}{more}."
             )
+        case c.Closed():
+            until = f" {_erasure(event.erase_after)}" if event.erase_after else ""
+            return f"{who} closed the account; it takes no more changes.{until}"
+        case c.Reopened():
+            return f"{who} reopened the account; it is not erased."
+        case c.ErasureAnnounced():
+            return f"The account is closed. {_erasure(event.erase_after)}"
     raise AssertionError(f"nobody is told of {type(event).__name__}")
 
 
@@ -111,6 +129,13 @@ def _counts(event: Any) -> str:
     said = f"{event.created:,} entities created, {event.replaced:,} replaced, {event.removed:,} removed."
     lost = len(event.lost_documents)
     return said + (f" {lost:,} issued documents are only in the stream that was replaced." if lost else "")
+
+
+def _erasure(after: datetime) -> str:
+    return (
+        f"After {after:%Y-%m-%d %H:%M} UTC all that it holds is erased, its backups here as well;"
+        " until then an owner can download a backup, or reopen it."
+    )
 
 
 def _origin(address: str | None) -> str:

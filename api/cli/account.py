@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.output import Account, As, Json, clean_line, show, table
+from api.cli.output import Account, As, Json, ask, clean_line, show, table
 
-app = typer.Typer(help="Open accounts, list and show them, change their settings.", no_args_is_help=True)
+app = typer.Typer(help="Open, list, show, close and reopen accounts, change their settings.", no_args_is_help=True)
 
 
 @app.command("open")
@@ -91,6 +91,8 @@ def show_(account: Account, email: As = None, as_json: Json = False) -> None:
     control = access.control
     settings = control.settings
     closed = ", closed" if control.closed else ""
+    if control.erase_after is not None:
+        closed += f", erased after {control.erase_after:%Y-%m-%d}"
     lines = [
         f"{control.name} ({access.slug}, {access.account}), opened {control.opened_at:%Y-%m-%d}{closed}",
         f"company: {_company_line(settings.company)}",
@@ -116,6 +118,50 @@ def _company_line(company: Any) -> str:
     address = company.address
     placed = (*address.lines, address.post_code, address.city, address.country) if address else ()
     return ", ".join(part for part in (company.name, company.vat_identifier, *placed) if part)
+
+
+@app.command()
+def close(
+    account: Account,
+    reason: Annotated[str | None, typer.Option(help="Why, for the account's history.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    email: As = None,
+    as_json: Json = False,
+) -> None:
+    """Close an account: it takes no more changes, and after some time all that it holds is erased. For owners.
+
+    Until then members can read it, and an owner can take a backup of it, or reopen it.
+
+    Example: counterfoil account close acme-bv --yes --as an@example.com
+    """
+    from api.cli.session import session
+    from domain.accounts import close_account
+
+    with session(email) as who:
+        access = who.access(account)
+        days = who.installation.settings.closed_account_days
+        name = access.control.name
+        ask(f"Close {name!r} ({access.slug})? In {days} days all that it holds is erased.", yes=yes)
+        application = who.installation.application
+        control = close_account(application, access, who.actor, reason=reason, kept_days=days)
+    assert control.erase_after is not None, "that is what it was closed with"
+    text = f"Closed {access.slug}; it is erased after {control.erase_after:%Y-%m-%d}, unless an owner reopens it."
+    show(text, {"slug": access.slug, "closed": True, "erase_after": control.erase_after}, as_json=as_json)
+
+
+@app.command()
+def reopen(account: Account, email: As = None, as_json: Json = False) -> None:
+    """Let an account that was closed take changes again; it is not erased. For owners.
+
+    Example: counterfoil account reopen acme-bv --as an@example.com
+    """
+    from api.cli.session import session
+    from domain.accounts import reopen_account
+
+    with session(email) as who:
+        access = who.access(account)
+        reopen_account(who.installation.application, access, who.actor)
+    show(f"Reopened {access.slug}.", {"slug": access.slug, "closed": False}, as_json=as_json)
 
 
 @app.command("settings")

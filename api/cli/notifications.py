@@ -80,7 +80,7 @@ def topics(
     topic: Annotated[
         list[str] | None,
         typer.Argument(
-            help="restores, undos, clones, downloads, failed-backups or alarms; none to be told of nothing more."
+            help="restores, undos, clones, downloads, failed-backups, alarms or closing; none: nothing more."
         ),
     ] = None,
     email: As = None,

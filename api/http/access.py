@@ -25,11 +25,13 @@ ROLES: dict[str, frozenset[Role]] = {
     "reviewers": frozenset({Role.OWNER, Role.ADMINISTRATOR, Role.EDITOR, Role.AUDITOR}),
     "editors": frozenset({Role.OWNER, Role.ADMINISTRATOR, Role.EDITOR}),
     "administrators": frozenset({Role.OWNER, Role.ADMINISTRATOR}),
+    "owners": frozenset({Role.OWNER}),
 }
 _IN_WORDS = {
     "reviewers": "owners, administrators, editors and auditors",
     "editors": "owners, administrators and editors",
     "administrators": "owners and administrators",
+    "owners": "owners",
 }
 
 
@@ -59,7 +61,8 @@ RULES: dict[str, Rule] = {
     "POST /v1/accounts": Rule(SIGNED_IN, "administer"),
     f"GET {_A}": Rule("members", "read"),
     f"PATCH {_A}": Rule("administrators", "administer"),
-    f"POST {_A}/close": Rule("administrators", "administer"),
+    f"POST {_A}/close": Rule("owners", "administer"),
+    f"POST {_A}/reopen": Rule("owners", "administer"),
     f"GET {_A}/settings": Rule("members", "read"),
     f"PATCH {_A}/settings": Rule("administrators", "administer"),
     f"GET {_A}/number-series": Rule("members", "read"),

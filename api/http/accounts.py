@@ -11,12 +11,22 @@ from psycopg import Connection
 from starlette.responses import Response
 
 from api.http import replies
+from api.http.actions import NoFields
 from api.http.bodies import Fields, OptionalFields
 from api.http.caller import Asking, Caller, Inside
 from api.http.errors import FileUnknown
 from api.http.schemas import body_of
 from domain import control as c
-from domain.accounts import Access, Person, accounts_of, add_member, open_account, remove_member
+from domain.accounts import (
+    Access,
+    Person,
+    accounts_of,
+    add_member,
+    close_account,
+    open_account,
+    remove_member,
+    reopen_account,
+)
 from domain.custom_fields import CustomField, FieldKind
 from domain.entity import FieldRefused, converted
 from domain.ids import AccountId
@@ -84,6 +94,7 @@ class AccountShown(AccountListed, frozen=True):
     """An account as it is."""
 
     opened_at: datetime
+    erase_after: datetime | None
     settings: c.SettingsFields
     modules: tuple[str, ...]
     members: tuple[c.Member, ...]
@@ -142,15 +153,44 @@ def change(asking: Inside, fields: Fields) -> Response:
     return asking.administrate("changing the account", *events, answer=changed)
 
 
-@inside.post("/close", summary="Close an account: it takes no more changes", openapi_extra=body_of(CloseFields))
+@inside.post(
+    "/close",
+    summary="Close an account: it takes no more changes, and is erased later",
+    openapi_extra=body_of(CloseFields),
+)
 def close(asking: Inside, fields: OptionalFields) -> Response:
-    """Let the account take no more changes."""
+    """Let the account take no more changes, and be erased after the days that the settings say."""
     wanted = converted(fields, CloseFields)
 
     def closed(control: c.Control) -> Response:
         return replies.json(_shown(asking.access, control))
 
-    return asking.administrate("closing the account", c.Closed(reason=wanted.reason), answer=closed)
+    control = close_account(
+        asking.application,
+        asking.access,
+        asking.actor,
+        reason=wanted.reason,
+        kept_days=asking.settings.closed_account_days,
+        beside=lambda connection, control: asking.keep(connection, closed(control)),
+    )
+    return closed(control)
+
+
+@inside.post("/reopen", summary="Reopen an account that was closed")
+def reopen(asking: Inside, fields: OptionalFields) -> Response:
+    """Let the account take changes again; it is not erased."""
+    converted(fields, NoFields)
+
+    def reopened(control: c.Control) -> Response:
+        return replies.json(_shown(asking.access, control))
+
+    control = reopen_account(
+        asking.application,
+        asking.access,
+        asking.actor,
+        beside=lambda connection, control: asking.keep(connection, reopened(control)),
+    )
+    return reopened(control)
 
 
 @inside.get("/members", tags=["members"], summary="List who has access")
@@ -321,6 +361,7 @@ def _shown(access: Access, control: c.Control) -> AccountShown:
         role=access.role,
         closed=control.closed,
         opened_at=control.opened_at,
+        erase_after=control.erase_after,
         settings=control.settings,
         modules=control.modules,
         members=control.members,

@@ -22,7 +22,7 @@ WHERE a.slug = %(name)s OR a.account_id::text = %(name)s;
 
 -- name: read_account
 -- Key: accounts_pkey.
-SELECT slug, control FROM accounts WHERE account_id = %(account)s;
+SELECT slug, control FROM accounts WHERE account_id = %(account)s AND erased_at IS NULL;
 
 -- name: insert_account
 INSERT INTO accounts (account_id, slug, control_position, control) VALUES (%(account)s, %(slug)s, 0, '')

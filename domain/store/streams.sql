@@ -13,6 +13,10 @@ SELECT append_2(%(account)s::uuid, %(stream)s::integer, %(head)s::bigint, %(cont
 SELECT append_control_1(%(account)s::uuid, %(position)s::bigint, %(control)s::text, %(events)s::json,
                         %(members)s::json);
 
+-- name: set_erase_after
+-- Where whoever erases finds the accounts to erase.
+UPDATE accounts SET erase_after = %(after)s WHERE account_id = %(account)s;
+
 -- name: insert_notices
 -- Who is told of which of the control events that were just appended; each is to be mailed at once.
 INSERT INTO notices (account_id, person_id, position, at, mail_due_at)

@@ -54,9 +54,10 @@ DELETE FROM listed WHERE account_id = %(account)s AND stream_id = %(stream)s;
 
 -- name: list_left_behind
 -- Accounts with streams that are not live, for the purging role, which sees which those are; but for those that a clone
--- is making, or left. Reads streams once.
+-- is making, or left, and those that are being erased. Reads streams once.
 SELECT DISTINCT account_id::text FROM streams
-WHERE status <> 'live' AND account_id NOT IN (SELECT account_id FROM accounts WHERE control_position = 0)
+WHERE status <> 'live' AND account_id NOT IN (
+    SELECT account_id FROM accounts WHERE control_position = 0 OR erased_at IS NOT NULL)
 ORDER BY 1;
 
 -- name: mark_purged

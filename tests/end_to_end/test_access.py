@@ -20,7 +20,7 @@ from tests.fixtures.http_api import AccountOverHttp, Served, Visitor, anonymous
 
 PAGE = Path(__file__).parents[2] / "docs" / "access.md"
 _ROW = re.compile(r"^\| `([A-Z]+ /\S*)` \| ([a-z ]+) \| ([a-z]+) \|$", re.MULTILINE)
-_WHO = re.compile(r"^\| ([a-z]+) \| ((?:owner|administrator|editor|viewer|auditor)(?:, [a-z]+)+) \|$", re.MULTILINE)
+_WHO = re.compile(r"^\| ([a-z]+) \| ((?:owner|administrator|editor|viewer|auditor)(?:, [a-z]+)*) \|$", re.MULTILINE)
 TABLE = {asked: Rule(who, scope) for asked, who, scope in _ROW.findall(PAGE.read_text("utf-8"))}
 UNHEARD = {"no_such_field": True}  # whoever is let through is refused for this
 

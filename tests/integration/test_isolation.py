@@ -81,7 +81,7 @@ def test_without_an_account_or_with_another_there_is_nothing_to_see(
 # What may be read of accounts that are not set: states and numbers, by column, each role by policies of its own.
 ACROSS_ACCOUNTS = {
     KEEPER: {
-        "accounts": {"account_id", "control_position"},
+        "accounts": {"account_id", "control_position", "erased_at"},
         "streams": {"account_id", "stream_id", "status", "head_position"},
         "control_events": {"account_id", "position", "type"},
         "daily_backups": {
@@ -100,7 +100,7 @@ ACROSS_ACCOUNTS = {
         },
     },
     OBSERVER: {
-        "accounts": {"account_id", "control_position"},
+        "accounts": {"account_id", "control_position", "erased_at"},
         "streams": {"account_id", "stream_id", "status", "head_position", "created_at"},
         "jobs": {"account_id", "kind", "state", "requested_at", "due_at", "started_at", "ended_at", "attempt"},
     },

@@ -80,7 +80,8 @@ def test_every_setting_is_shown_once_with_its_source(home: Path) -> None:
         "line_limit_bytes", "nesting_limit", "values_limit", "string_limit_bytes", "digits_limit",
         "most_retired_streams", "most_retired_bytes",
         "work_factor_limit",
-        "smtp_host", "smtp_port", "smtp_tls", "smtp_user", "smtp_password", "smtp_from", "smtp_ca_file", "public_url",
+        "smtp_host", "smtp_port", "smtp_tls", "smtp_user", "smtp_password", "smtp_from", "smtp_ca_file",
+        "closed_account_days", "public_url",
     ]  # fmt: skip
     assert lines["home"] == (str(home), "COUNTERFOIL_HOME")
     assert lines["as"] == ("an@example.org", "COUNTERFOIL_AS")
