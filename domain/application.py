@@ -323,6 +323,8 @@ def record_control(
     after = before
     notices: list[tuple[PersonId, int]] = []
     for event_position, event in enumerate(events, position + 1):
+        if actor.name.startswith("person:"):
+            c.check_member(after, PersonId(actor.name.removeprefix("person:")), event)
         c.admit(after, event)
         after = c.evolve(after, event)
         notices += [(person, event_position) for person in told_of(after, event)]

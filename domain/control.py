@@ -577,6 +577,18 @@ _CHANGES_OF_AN_OPEN_ACCOUNT = (
     StreamSwapped,
     StreamActivated,
 )
+_ADMINISTERED = (
+    Renamed,
+    Closed,
+    AccessGranted,
+    AccessChanged,
+    AccessRevoked,
+    SettingsChanged,
+    ModuleEnabled,
+    ModuleDisabled,
+    CustomField,
+    CustomFieldRemoved,
+)
 CONTROL_TYPES: dict[type[Value], str] = {data: name for name, data in CONTROL_EVENTS.items()}
 
 
@@ -671,6 +683,23 @@ def check_writes(role: Role, what: str) -> None:
     """That a person in *role* may change what the account holds. Raises RoleLacking, naming *what* they wanted."""
     if role in (Role.VIEWER, Role.AUDITOR):
         raise RoleLacking(what, role.value, "owners, administrators and editors")
+
+
+def check_member(control: Control, person: PersonId, event: Any) -> None:
+    """That *person*, by whom *event* is, may still do that by their role in *control*. Raises RoleLacking.
+
+    Owners make and unmake owners; an account that has no member yet is being opened by whoever will own it.
+    """
+    if not isinstance(event, _ADMINISTERED) or not control.members:
+        return
+    member = control.member(person)
+    role = member.role if member else None
+    if role not in (Role.OWNER, Role.ADMINISTRATOR):
+        raise RoleLacking("administering the account", role.value if role else "no member", "owners and administrators")
+    if isinstance(event, (AccessGranted, AccessChanged, AccessRevoked)) and role is not Role.OWNER:
+        subject = control.member(event.person)
+        if Role.OWNER in (getattr(event, "role", None), subject.role if subject else None):
+            raise RoleLacking("making somebody an owner, or no longer one,", role.value, "owners")
 
 
 def admit(control: Control, event: Any) -> None:

@@ -109,9 +109,9 @@ def me(asking: Asking) -> Response:
 
 @router.get("", summary="List the accounts that are yours")
 def list_accounts(asking: Asking) -> Response:
-    """The accounts that the person has access to, by slug."""
-    found = accounts_of(asking.application.database, asking.person.id)
-    return replies.json({"items": [_listed(access) for access in found]})
+    """The accounts that the person has access to, by slug; the one that the token is for, where it is for one."""
+    found, only = accounts_of(asking.application.database, asking.person.id), asking.credential.only_account
+    return replies.json({"items": [_listed(access) for access in found if only in (None, access.account)]})
 
 
 @router.post("", status_code=201, summary="Open an account", openapi_extra=body_of(OpenFields))

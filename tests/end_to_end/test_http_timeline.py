@@ -42,15 +42,15 @@ def test_a_sound_account_is_verified_beside_a_backup_and_what_was_sent(books: Ac
 def test_t18_a_row_changed_by_a_superuser_is_named_to_whoever_may_read(
     books: AccountOverHttp, served: Served, kept: str
 ) -> None:
-    viewer = Visitor(served, "Vi")
-    books.make("members", {"email": viewer.email, "role": "viewer"})
+    auditor = Visitor(served, "Au")
+    books.make("members", {"email": auditor.email, "role": "auditor"})
     with psycopg.connect(served.application.database.dsn) as connection:
         connection.execute(
             "UPDATE events SET data = replace(data, 'Klant', 'Klent') WHERE account_id = %s AND position = 1",
             (books.id,),
         )
 
-    found = verification(AccountOverHttp(viewer, books.id), against=[kept])
+    found = verification(AccountOverHttp(auditor, books.id), against=[kept])
 
     assert not found["is_sound"]
     assert (found["log"]["first_bad"], found["log"]["first_bad_by_then"]) == (1, 1)
