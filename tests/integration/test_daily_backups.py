@@ -289,6 +289,36 @@ def test_f10_what_rotted_before_it_was_read_back_is_not_shown_and_not_kept(
     assert nights.status().last_failure is not None
 
 
+class DyingShelf(FolderShelf):
+    """A shelf whose process is gone once the file stands there, the first time."""
+
+    died = False
+
+    @contextmanager
+    def put(self, name: str) -> Iterator[Sink]:
+        with super().put(name) as sink:
+            yield sink
+        if not self.died:
+            self.died = True
+            raise KeyboardInterrupt
+
+
+def test_f06_killed_between_the_file_and_its_record_a_rerun_leaves_one_good_backup(
+    fresh_account: OpenAccount, tmp_path: Path
+) -> None:
+    nights = Nights(Books(fresh_account()), tmp_path, DyingShelf(tmp_path / "dying"))
+
+    with pytest.raises(KeyboardInterrupt):
+        nights.backed_up()
+    left = nights.files()
+    shown = nights.recorded(c.BackupTaken)
+    came = nights.backed_up()
+
+    (taken,) = nights.recorded(c.BackupTaken)
+    assert (shown, came) == ([], Night(taken=1))
+    assert left == nights.files() == [taken.file]
+
+
 @pytest.mark.parametrize("wrong", ["missing", "unreadable"])
 def test_f23_without_its_signing_key_no_backup_is_shown(nights: Nights, wrong: str) -> None:
     key = nights.keys.path
