@@ -23,6 +23,7 @@ from api.cli import (
     field,
     importing,
     inspect,
+    jobs,
     keys,
     listing,
     member,
@@ -65,6 +66,7 @@ app.add_typer(password.app, name="password")
 app.add_typer(subscription.app, name="subscription")
 app.add_typer(importing.app, name="import")
 app.add_typer(streams.app, name="streams")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.command("inspect")(inspect.inspect)

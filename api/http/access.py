@@ -115,6 +115,7 @@ RULES: dict[str, Rule] = {
     f"POST {_A}/archives/{{archive}}/restore": Rule("administrators", "restore"),
     f"GET {_A}/jobs": Rule("reviewers", "read"),
     f"GET {_A}/jobs/{{job}}": Rule("reviewers", ANY_SCOPE),
+    f"GET {_A}/jobs/{{job}}/events": Rule("reviewers", ANY_SCOPE),
     f"POST {_A}/jobs/{{job}}/cancel": Rule("reviewers", "write"),
     f"GET {_A}/streams": Rule("reviewers", "read"),
     f"GET {_A}/streams/{{stream}}": Rule("reviewers", "read"),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
+import msgspec
+from anyio import sleep
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
+from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,7 +21,7 @@ from api.http.tags import from_cursor, to_cursor
 from api.jobs import enqueue
 from api.jobs.cancelling import cancel_job
 from api.jobs.requests import SECRETS
-from api.jobs.shown import JobShown, find_job, list_jobs, read_job
+from api.jobs.shown import JobListed, JobShown, find_job, list_jobs, look_at_job, read_job
 from domain.control import check_writes
 from domain.ids import is_canonical
 
@@ -24,6 +29,10 @@ router = APIRouter(prefix="/accounts/{account}/jobs", tags=["jobs"])
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 _LOOK_AGAIN_S = 1
+_LOOK_EVERY_S = 0.5  # for whoever follows a job: no more often is anything written down
+_SILENT_S = 15.0  # what is silent for longer, something on the way may take for dead
+_TRY_AGAIN_MS = 2_000
+_encode = msgspec.json.Encoder().encode
 
 
 def accepted(request: Request, asking: Caller, kind: str, fields: dict[str, Any]) -> Response:
@@ -81,6 +90,43 @@ def shown(asking: Inside, job: str) -> Response:
     return replies.json(found, headers=_follow(found))
 
 
+@router.get("/{job}/events", summary="Follow a job as it goes")
+async def followed(request: Request, asking: Inside, job: str) -> Response:
+    """Server-sent events: ``progress`` each time it has come further, and ``ended`` with all of it as the last one.
+
+    Whoever was cut off says in ``Last-Event-ID`` what they have.
+    """
+    found = await run_sync(_job, asking, job)
+    given = request.headers.get("last-event-id", "")
+    seen = int(given) if given.isdecimal() and len(given) <= 18 else 0
+    return EventSourceResponse(_events(request, asking, found, seen), headers={"X-Accel-Buffering": "no"})
+
+
+async def _events(request: Request, asking: Caller, job: JobListed, seen: int) -> AsyncIterator[bytes]:
+    """What there is to tell of *job* from its revision *seen* on. No thread waits with the caller."""
+    account, silent_s = asking.access.account, 0.0
+    yield format_sse_event(retry=_TRY_AGAIN_MS)
+    while not job.has_ended:
+        if job.revision > seen:
+            seen, silent_s = job.revision, 0.0
+            yield format_sse_event(event="progress", id=str(seen), data_str=_encode(job).decode())
+        if request.app.state.stopping.is_set():
+            return
+        await sleep(_LOOK_EVERY_S)
+        silent_s += _LOOK_EVERY_S
+        if silent_s >= _SILENT_S:
+            silent_s = 0.0
+            yield format_sse_event(comment="")
+            await run_sync(asking.reach, account)  # whoever lost access meanwhile hears no more
+        looked = await run_sync(look_at_job, asking.application, account, job.id)
+        if looked is None:
+            return
+        job = looked
+    whole = await run_sync(read_job, asking.application, account, job.id)
+    if whole is not None:
+        yield format_sse_event(event="ended", id=str(whole.revision), data_str=_encode(whole).decode())
+
+
 @router.post("/{job}/cancel", status_code=202, summary="Cancel a job")
 def cancelled(asking: Inside, job: str) -> Response:
     """One that waits is cancelled at once, one that runs is broken off soon; one that has ended stays as it is."""
@@ -99,7 +145,7 @@ def _job(asking: Caller, job: str) -> JobShown:
     return found
 
 
-def _follow(job: JobShown) -> dict[str, str]:
+def _follow(job: JobListed) -> dict[str, str]:
     """The headers of a job's answer: which revision of it this is, and when it is worth asking again."""
     headers = {"ETag": f'"{job.revision}"'}
     return headers if job.has_ended else {**headers, "Retry-After": str(_LOOK_AGAIN_S)}

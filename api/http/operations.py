@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from api.http import account_settings, accounts, actions, credentials, files, keys, related
 from api.http.schemas import COLLECTIONS, SCHEMAS
-from api.jobs.shown import JobShown
+from api.jobs.shown import JobListed, JobShown
 from api.ubl import ImportReport
 from domain import control as c
 from domain.credentials import SignIn, Token
@@ -25,16 +25,11 @@ from domain.kinds import Kind
 from domain.people import Named
 from domain.rules import RULES
 from projections.notices import NoticesPage
-from projections.rebuild import Rebuilt
 from projections.timeline import TimelinePage
-from snapshots.cloning.clone_report import CloneReport
 from snapshots.daily.status import BackupStatus
-from snapshots.generations.purging import PurgeReport
-from snapshots.generations.stream_report import ActivationReport, StreamListed, StreamShown
+from snapshots.generations.stream_report import StreamListed, StreamShown
 from snapshots.proving.proofs import Consistency, Inclusion
-from snapshots.proving.verification import Verified
 from snapshots.reading.inspection import Inspection
-from snapshots.restoring.report import RestoreReport
 
 
 class Items(NamedTuple):
@@ -318,28 +313,31 @@ OPERATIONS: dict[str, Operation] = {
     f"GET {_AT}/backups/status": Operation("show_backup_status", BackupStatus),
     f"POST {_AT}/backups/rehearsal": Operation("rehearse_backup", JobShown, {}, headers=_JOB_MADE),
     f"GET {_AT}/backups/{{archive}}": Operation("download_backup", File(_ZIP)),
-    f"POST {_AT}/backups/{{archive}}/restore": Operation("restore_backup", RestoreReport, _RESTORE),
+    f"POST {_AT}/backups/{{archive}}/restore": Operation("restore_backup", JobShown, _RESTORE, headers=_JOB_MADE),
     f"POST {_AT}/archives": Operation("send_archive", files.Uploaded),
     f"GET {_AT}/archives": Operation("list_archives", Items(files.Uploaded)),
     f"DELETE {_AT}/archives/{{archive}}": Operation("delete_archive"),
     f"GET {_AT}/archives/{{archive}}": Operation("download_archive", File(_ZIP)),
     f"GET {_AT}/archives/{{archive}}/inspection": Operation("inspect_archive", Inspection),
     f"POST {_AT}/archives/{{archive}}/inspection": Operation("inspect_locked_archive", Inspection, {}),
-    f"POST {_AT}/archives/{{archive}}/restore": Operation("restore_archive", RestoreReport, _RESTORE),
+    f"POST {_AT}/archives/{{archive}}/restore": Operation("restore_archive", JobShown, _RESTORE, headers=_JOB_MADE),
     f"GET {_AT}/streams": Operation("list_streams", Items(StreamListed)),
     f"GET {_AT}/streams/{{stream}}": Operation("read_stream", StreamShown),
-    f"DELETE {_AT}/streams/{{stream}}": Operation("purge_stream", PurgeReport, {"dry_run": True}),
-    f"POST {_AT}/streams/{{stream}}/activation": Operation("activate_stream", ActivationReport, {"dry_run": True}),
-    f"POST {_AT}/streams/purge": Operation("purge_due_streams", PurgeReport, {"dry_run": True}),
-    f"POST {_AT}/clones": Operation("clone_account", CloneReport, {"new": "Sandbox", "dry_run": True}, also=(200,)),
+    f"DELETE {_AT}/streams/{{stream}}": Operation("purge_stream", JobShown, {"dry_run": True}, headers=_JOB_MADE),
+    f"POST {_AT}/streams/{{stream}}/activation": Operation(
+        "activate_stream", JobShown, {"dry_run": True}, headers=_JOB_MADE
+    ),
+    f"POST {_AT}/streams/purge": Operation("purge_due_streams", JobShown, {"dry_run": True}, headers=_JOB_MADE),
+    f"POST {_AT}/clones": Operation("clone_account", JobShown, {"new": "Sandbox", "dry_run": True}, headers=_JOB_MADE),
     f"POST {_AT}/imports/ubl": Operation("import_ubl", ImportReport),
     f"GET {_AT}/timeline": Operation("read_timeline", TimelinePage, headers=("Link",)),
-    f"POST {_AT}/timeline/verification": Operation("verify_timeline", Verified, {}),
+    f"POST {_AT}/timeline/verification": Operation("verify_timeline", JobShown, {}, headers=_JOB_MADE),
     f"GET {_AT}/timeline/proofs/inclusion": Operation("prove_inclusion", Inclusion),
     f"GET {_AT}/timeline/proofs/consistency": Operation("prove_consistency", Consistency),
     f"GET {_AT}/counts": Operation("count_entities", dict[str, int]),
-    f"POST {_AT}/rebuild-check": Operation("check_rebuild", Rebuilt),
-    f"GET {_AT}/jobs": Operation("list_jobs", Items(JobShown), headers=("Link",)),
+    f"POST {_AT}/rebuild-check": Operation("check_rebuild", JobShown, headers=_JOB_MADE),
+    f"GET {_AT}/jobs": Operation("list_jobs", Items(JobListed), headers=("Link",)),
     f"GET {_AT}/jobs/{{job}}": Operation("read_job", JobShown, headers=("Retry-After",)),
+    f"GET {_AT}/jobs/{{job}}/events": Operation("follow_job", File(("text/event-stream",))),
     f"POST {_AT}/jobs/{{job}}/cancel": Operation("cancel_job", JobShown, headers=("ETag", "Retry-After")),
 }

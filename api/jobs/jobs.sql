@@ -9,8 +9,15 @@ UPDATE jobs SET queue_id = %(queue_id)s WHERE account_id = %(account)s AND job_i
 
 -- name: read_job
 -- Key: jobs_pkey.
-SELECT job_id::text, kind, state, revision, attempt, requested_by, via, request, requested_at, due_at, started_at,
-       ended_at, cancel_requested, phase, phase_began_at, progress_at, done, total, result, problem
+SELECT job_id::text, kind, state, revision, attempt, requested_by, via, requested_at, due_at, started_at, ended_at,
+       cancel_requested, phase, phase_began_at, progress_at, done, total,
+       request, CASE WHEN state = 'succeeded' THEN result END, problem
+FROM jobs WHERE account_id = %(account)s AND job_id = %(job)s;
+
+-- name: look_at_job
+-- How far it is, without what may be long. Key: jobs_pkey.
+SELECT job_id::text, kind, state, revision, attempt, requested_by, via, requested_at, due_at, started_at, ended_at,
+       cancel_requested, phase, phase_began_at, progress_at, done, total
 FROM jobs WHERE account_id = %(account)s AND job_id = %(job)s;
 
 -- name: claim_job
@@ -50,8 +57,8 @@ SELECT pg_try_advisory_lock(%(space)s, hashtext(%(account)s));
 
 -- name: list_jobs
 -- Newest first, those before a job of that id. Key: jobs_pkey.
-SELECT job_id::text, kind, state, revision, attempt, requested_by, via, request, requested_at, due_at, started_at,
-       ended_at, cancel_requested, phase, phase_began_at, progress_at, done, total, result, problem
+SELECT job_id::text, kind, state, revision, attempt, requested_by, via, requested_at, due_at, started_at, ended_at,
+       cancel_requested, phase, phase_began_at, progress_at, done, total
 FROM jobs
 WHERE account_id = %(account)s
   AND (%(before)s::uuid IS NULL OR job_id < %(before)s::uuid)

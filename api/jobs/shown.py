@@ -15,10 +15,14 @@ from domain.ids import AccountId
 from domain.store.database import PURGER, Database, Row
 
 ENDED = ("succeeded", "failed", "cancelled")
+STATES = ("queued", "running", *ENDED)
 
 
-class JobShown(Struct, frozen=True, kw_only=True):
-    """A job. *done* of *total* rows of its *phase*; *rate* is rows a second, *seconds_left* what the phase may take."""
+class JobListed(Struct, frozen=True, kw_only=True):
+    """A job and how far it is: *done* of *total* rows of its *phase*.
+
+    *rate* is rows a second, *seconds_left* what is left of the phase at that. *due_at*: it begins no sooner.
+    """
 
     id: str
     kind: str
@@ -27,7 +31,6 @@ class JobShown(Struct, frozen=True, kw_only=True):
     attempt: int
     requested_by: str
     via: str
-    request: msgspec.Raw
     requested_at: datetime
     due_at: datetime
     started_at: datetime | None
@@ -38,13 +41,19 @@ class JobShown(Struct, frozen=True, kw_only=True):
     total: int | None
     rate: float | None
     seconds_left: float | None
-    result: msgspec.Raw | None
-    problem: msgspec.Raw | None
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing of it changes any more."""
         return self.state in ENDED
+
+
+class JobShown(JobListed, frozen=True, kw_only=True):
+    """A job with what was asked for, and what came of it: a *result*, or a *problem*."""
+
+    request: msgspec.Raw
+    result: msgspec.Raw | None
+    problem: msgspec.Raw | None
 
 
 def read_job(application: Application, account: AccountId, job: str) -> JobShown | None:
@@ -59,33 +68,42 @@ def find_job(connection: Connection[Row], account: AccountId, job: str) -> JobSh
     return None if row is None else shown(row)
 
 
+def look_at_job(application: Application, account: AccountId, job: str) -> JobListed | None:
+    """How far the account's job of that id is, which is canonical."""
+    with application.database.transaction(account) as connection:
+        row = connection.execute(SQL["look_at_job"], {"account": account, "job": job}).fetchone()
+    return None if row is None else JobListed(**_progress(row))
+
+
 def shown(row: Row) -> JobShown:
     """A row of ``read_job``."""
-    (id_, kind, state, revision, attempt, by, via, request, requested_at, due_at, started_at, ended_at) = row[:12]
-    cancel_requested, phase, phase_began_at, progress_at, done, total, result, problem = row[12:]
+    request, result, problem = row[17:]
+    return JobShown(**_progress(row), request=msgspec.Raw(request.encode()), result=_raw(result), problem=_raw(problem))
+
+
+def _progress(row: Row) -> dict[str, Any]:
+    (id_, kind, state, revision, attempt, by, via, requested_at, due_at, started_at, ended_at) = row[:11]
+    cancel_requested, phase, phase_began_at, progress_at, done, total = row[11:17]
     rate = _rate(done, phase_began_at, progress_at) if state == "running" else None
-    return JobShown(
-        id=id_,
-        kind=kind,
-        state=state,
-        revision=revision,
-        attempt=attempt,
-        requested_by=by,
-        via=via,
-        request=msgspec.Raw(request.encode()),
-        requested_at=requested_at,
-        due_at=due_at,
-        started_at=started_at,
-        ended_at=ended_at,
-        cancel_requested=cancel_requested,
-        phase=phase,
-        done=done,
-        total=total,
-        rate=rate,
-        seconds_left=round((total - done) / rate, 1) if rate and total is not None else None,
-        result=_raw(result),
-        problem=_raw(problem),
-    )
+    return {
+        "id": id_,
+        "kind": kind,
+        "state": state,
+        "revision": revision,
+        "attempt": attempt,
+        "requested_by": by,
+        "via": via,
+        "requested_at": requested_at,
+        "due_at": due_at,
+        "started_at": started_at,
+        "ended_at": ended_at,
+        "cancel_requested": cancel_requested,
+        "phase": phase,
+        "done": done,
+        "total": total,
+        "rate": rate,
+        "seconds_left": round((total - done) / rate, 1) if rate and total is not None else None,
+    }
 
 
 def _rate(done: int | None, since: datetime | None, at: datetime | None) -> float | None:
@@ -106,12 +124,12 @@ def list_jobs(
     kind: str | None,
     before: str | None,
     limit: int,
-) -> tuple[list[JobShown], bool]:
+) -> tuple[list[JobListed], bool]:
     """The account's jobs, newest first, those asked for before the job *before*; and whether there are more."""
     which = {"account": account, "state": state, "kind": kind, "before": before, "limit": limit + 1}
     with application.database.transaction(account) as connection:
         rows = connection.execute(SQL["list_jobs"], which).fetchall()
-    return [shown(row) for row in rows[:limit]], len(rows) > limit
+    return [JobListed(**_progress(row)) for row in rows[:limit]], len(rows) > limit
 
 
 def forget_old_jobs(database: Database) -> None:
