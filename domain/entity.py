@@ -8,8 +8,11 @@ what was recorded is never judged again.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import typing
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
+from types import NoneType, UnionType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, Union, cast
 
 import msgspec
@@ -21,6 +24,7 @@ from domain.kinds import Kind
 from domain.parties import Value
 
 T = TypeVar("T")
+_MOST_FAULTS = 20  # what somebody mends at once
 
 
 class Entity(Protocol):
@@ -145,6 +149,7 @@ class FieldRefused(DomainError):
     field: str
     found: str
     expected: str
+    others: tuple[FieldRefused, ...] = ()  # what else was found wrong in the same look
 
     def __str__(self) -> str:
         return f"{self.field}: found {self.found}; expected {self.expected}"
@@ -167,13 +172,54 @@ def converted(
 ) -> T:
     """Plain *values* as a *type_*. Raises FieldRefused, which names the field, below *within*, and what was found.
 
-    Where no field can be named, it names *whole*.
+    Where no field can be named, it names *whole*; it brings what else is wrong with it, up to a bound.
     """
     try:
         return msgspec.convert(values, type_, strict=True, from_attributes=from_attributes)
     except msgspec.ValidationError as wrong:
-        path, reason = where_and_why(wrong)
-        raise FieldRefused((within + path).removeprefix(".") or whole, reason[:200], expected) from None
+        first = where_and_why(wrong)
+
+        def refused(path: str, reason: str, others: tuple[FieldRefused, ...] = ()) -> FieldRefused:
+            return FieldRefused((within + path).removeprefix(".") or whole, reason[:200], expected, others)
+
+        found = islice(_faults(values, type_), _MOST_FAULTS)
+        raise refused(*first, tuple(refused(*one) for one in found if one != first)) from None
+
+
+def _faults(value: Any, type_: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Path and reason of what is wrong with *value* as a *type_*: in each field, and each item of a list, the first."""
+    plain = _plain(type_)
+    if isinstance(value, dict) and isinstance(plain, type) and issubclass(plain, msgspec.Struct):
+        fields = {field.encode_name: field for field in msgspec.structs.fields(plain)}
+        yield from ((path, f"Object missing required field `{name}`") for name in _lacking(value, fields))
+        yield from ((path, f"Object contains unknown field `{name}`") for name in value if name not in fields)
+        for name, field in fields.items():
+            if name in value:
+                yield from _faults(value[name], field.type, f"{path}.{name}")
+        return
+    items = typing.get_args(plain)[:1] if typing.get_origin(plain) is tuple else ()
+    if isinstance(value, list) and items:
+        for index, item in enumerate(value):
+            yield from _faults(item, items[0], f"{path}[{index}]")
+        return
+    try:
+        msgspec.convert(value, type_, strict=True)
+    except msgspec.ValidationError as wrong:
+        inner, reason = where_and_why(wrong)
+        yield path + inner, reason
+
+
+def _lacking(value: dict[str, Any], fields: dict[str, Any]) -> list[str]:
+    return [name for name, field in fields.items() if field.required and name not in value]
+
+
+def _plain(type_: Any) -> Any:
+    """A type without what narrows it, and without that it may be absent."""
+    if typing.get_origin(type_) is typing.Annotated:
+        return _plain(typing.get_args(type_)[0])
+    options = [one for one in typing.get_args(type_) if one not in {NoneType, UnsetType}]
+    is_union = typing.get_origin(type_) in {Union, UnionType}
+    return _plain(options[0]) if is_union and len(options) == 1 else type_
 
 
 def partial(

@@ -250,7 +250,7 @@ def _links(path: str) -> dict[str, Any]:
 
 def _refusals(method: str, path: str, operation: dict[str, Any], *, sees_versions: bool, is_archival: bool) -> set[int]:
     """The statuses with which an operation can be refused."""
-    found = {400, 401, 500, 503}
+    found = {400, 401, 403, 429, 500, 503}
     is_write = method != "GET"
     if "{account}" in path:
         found |= {403, 404, 410, 422} | ({409} if is_write else set())
@@ -276,7 +276,7 @@ def _problem_responses() -> dict[str, Any]:
         for status, ones in by_status.items():
             headers = ["X-Request-Id"]
             headers += ["WWW-Authenticate"] if status == 401 else []
-            headers += ["Retry-After"] if status == 503 else []
+            headers += ["Retry-After"] if status in {429, 503} else []
             example = {
                 "type": ones[0].type,
                 "title": ones[0].title,

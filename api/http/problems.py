@@ -29,7 +29,7 @@ from domain.accounts import PersonUnknown
 from domain.attempts import TooManyTries
 from domain.control import AccountClosed, RoleLacking
 from domain.credentials import CredentialUnknown
-from domain.entity import NotPossible
+from domain.entity import FieldRefused, NotPossible
 from domain.errors import AccessError, ArchiveError, CounterfoilError, DomainError, RestoreError, SetupError
 from domain.events import LineRefused
 from domain.sign_in import SignInRefused
@@ -128,11 +128,18 @@ _UNKNOWN = re.compile(r"contains unknown field `([^`]+)`")
 _STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
 
+class FieldProblem(msgspec.Struct, omit_defaults=True):
+    """What is wrong with one field; ``pointer`` (RFC 6901) leads to it in the body."""
+
+    detail: str
+    pointer: str | None = None
+
+
 class Problem(msgspec.Struct, omit_defaults=True):
     """A problem detail as it is answered.
 
     ``pointer`` (RFC 6901) leads to the part of the body that is meant, ``file`` and ``line`` into an archive or a file
-    that was sent.
+    that was sent. ``errors`` are all the fields that are known to be wrong, the one of ``detail`` among them.
     """
 
     type: str
@@ -141,7 +148,9 @@ class Problem(msgspec.Struct, omit_defaults=True):
     detail: str
     code: str
     request_id: str
+    instance: str
     pointer: str | None = None
+    errors: list[FieldProblem] = []
     file: str | None = None
     line: int | None = None
     report: msgspec.Raw | None = None
@@ -162,10 +171,15 @@ class ProblemType(NamedTuple):
 
 def catalogue() -> list[ProblemType]:
     """Every kind of problem that the API can answer, by code."""
-    leaves = [one for one in _below(CounterfoilError) if "code" in vars(one) and not issubclass(one, SetupError)]
+    leaves = [one for one in _below(CounterfoilError) if "code" in vars(one) and _is_answered(one)]
     found = {one.code: ProblemType(one.code, _status_of_class(one), _title_of_class(one)) for one in leaves}
     found[_INTERNAL] = ProblemType(_INTERNAL, 500, _UNEXPECTED)
     return [found[code] for code in sorted(found)]
+
+
+def _is_answered(error: type[CounterfoilError]) -> bool:
+    """Whether it can come up behind the API: not setting the service up, not at a command line."""
+    return not issubclass(error, SetupError) and not error.__module__.startswith(("api.cli", "tests"))
 
 
 def _below(error: type[CounterfoilError]) -> Iterator[type[CounterfoilError]]:
@@ -257,7 +271,9 @@ def problem_of(error: Exception, request_id: str, *, what: str, body: Any) -> Pr
         detail=_OURS[status] if status >= 500 else _writable(str(error)),
         code=code,
         request_id=request_id,
+        instance=f"urn:counterfoil:request:{request_id}",
         pointer=pointer(error, body),
+        errors=_errors(error, body),
         file=_fact(error, "file", str),
         line=_fact(error, "line", int),
         report=_report(error),
@@ -295,6 +311,13 @@ def _fact(error: Exception, name: str, type_: type[T]) -> T | None:
 def _report(error: Exception) -> msgspec.Raw | None:
     report = getattr(error, "report", None)
     return msgspec.Raw(msgspec.json.encode(report)) if report is not None else None
+
+
+def _errors(error: Exception, body: Any) -> list[FieldProblem]:
+    """Each field that is wrong, as far as they are known."""
+    if not isinstance(error, FieldRefused):
+        return []
+    return [FieldProblem(_writable(str(one)), pointer(one, body)) for one in (error, *error.others)]
 
 
 def pointer(error: Exception, body: Any) -> str | None:

@@ -361,3 +361,28 @@ def test_an_address_of_its_own_is_no_entitys(books: AccountOverHttp, method: str
 
     assert problem(answer)[:2] == (405, "http.method-refused")
     assert answer.headers["allow"] == allowed
+
+
+def test_a_problem_tells_of_every_field_that_is_wrong(books: AccountOverHttp) -> None:
+    line = {**LINE, "unit": "", "quantity": "three"}
+    fields = {"issue_date": "soon", "lines": [LINE, line], "state": "issued", "delivery": {"date": 1, "name": ""}}
+
+    said = books.post("invoices", fields).json()
+
+    assert {one["pointer"] for one in said["errors"]} == {
+        "/customer",
+        "/issue_date",
+        "/lines/1/quantity",
+        "/lines/1/unit",
+        "/state",
+        "/delivery/date",
+        "/delivery/name",
+    }
+    assert (said["pointer"], said["detail"]) in [(one["pointer"], one["detail"]) for one in said["errors"]]
+    assert said["instance"] == f"urn:counterfoil:request:{said['request_id']}"
+
+
+def test_a_problem_tells_of_a_bounded_number_of_fields(books: AccountOverHttp) -> None:
+    fields = {"customer": books.customer(), "lines": [{**LINE, "unit": ""}] * 1_000}
+
+    assert len(books.post("invoices", fields).json()["errors"]) == 20

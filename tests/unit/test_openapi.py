@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from api.http.catalogue import page
 from api.http.operations import OPERATIONS
 from tests.end_to_end.test_http_access import described
 
@@ -93,3 +95,9 @@ def test_every_schema_is_used() -> None:
     unused = [name for name in DOCUMENT["components"]["schemas"] if f"'#/components/schemas/{name}'" not in text]
 
     assert not unused
+
+
+def test_the_page_of_problems_is_that_of_the_errors_there_are() -> None:
+    written = (Path(__file__).parents[2] / "docs" / "reference" / "problems.md").read_text("utf-8")
+
+    assert written == page(), "write it anew: python -m api.http.catalogue > docs/reference/problems.md"
