@@ -65,7 +65,7 @@ def create_app(application: Application, settings: Settings) -> FastAPI:
         Observed,
         metrics=metrics,
         probes=Probes(metrics, readiness(application, settings), settings.metrics_token),
-        answer_within_s=None,
+        answer_within_s=settings.answer_within_s,
     )
     described: dict[str, Any] = {}
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from api.http.errors import MethodRefused, RequestInvalid
 from api.http.idempotency import Once, once
+from api.http.observing import READING_WITHIN_S
 from api.http.problems import methods_at
 from api.logs import about
 from api.settings import Settings
@@ -122,6 +123,8 @@ async def caller(request: Request, asking: Annotated[Who, Depends(who)], account
     if entered.access is None:
         raise AccountUnknown(account)
     about(account=entered.access.account)
+    if request.method == "GET":
+        request.state.deadline.extend(READING_WITHIN_S)
     asked_once = None if asking.once is None else replace(asking.once, account=entered.access.account)
     request.state.once = asked_once
     return Caller(asking.application, asking.settings, asking.person, asking.credential, asked_once, entered.access)

@@ -15,6 +15,7 @@ from api.http import replies
 from api.http.bodies import check_not_encoded, chunks, media_type
 from api.http.caller import Inside
 from api.http.errors import BodyRefused, MediaTypeRefused
+from api.http.observing import READING_WITHIN_S
 from api.ubl import ImportReport, import_documents
 from api.ubl.errors import UblError
 
@@ -67,6 +68,7 @@ async def sent_files(request: Request) -> list[tuple[str, bytes]]:
         files = [
             (one.filename or "file", await one.read()) for one in form.getlist("files") if isinstance(one, UploadFile)
         ]
+        request.state.deadline.extend(READING_WITHIN_S)  # they are judged and recorded one after another
         if not files or len(files) != len(form.multi_items()):
             raise BodyRefused("files", "none, or other parts beside them", "at least one file named files")
     return files

@@ -20,6 +20,8 @@ from api.metrics import Metrics
 from domain.store.database import Deadline, answering_by
 
 LOG = logging.getLogger("counterfoil.http")
+# What reads much, a large account's past or all of a stream, may take this long, once the database has answered at all.
+READING_WITHIN_S = 120.0
 NO_ROUTE = "none"  # refused before a route was looked for, or there is none
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _GONE = 499  # of a request whose client did not wait for the answer, as proxies write it
@@ -28,7 +30,7 @@ _GONE = 499  # of a request whose client did not wait for the answer, as proxies
 class Observed:
     """Answers the probes by itself, and lets all other requests through, observed."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, probes: Probes, answer_within_s: float | None) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, probes: Probes, answer_within_s: float) -> None:
         self._app = app
         self._metrics = metrics
         self._probes = probes
@@ -45,8 +47,8 @@ class Observed:
 
     async def _observed(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
         deadline = Deadline(self._answer_within_s)
+        scope.setdefault("state", {}).update(request_id=request_id, deadline=deadline)
         sending = _Sending(send, deadline)
         with (
             at_work_on(request=request_id) as facts,
@@ -55,7 +57,7 @@ class Observed:
         ):
             begun = perf_counter()
             try:
-                await self._app(scope, receive, sending)
+                await self._app(scope, _Receiving(receive, deadline, self._answer_within_s), sending)
             finally:
                 self._tell(scope, sending, facts, perf_counter() - begun)
 
@@ -75,7 +77,7 @@ def template(scope: Scope) -> str:
 
 
 def _facts(scope: Scope, method: str, route: str, sending: _Sending, seconds: float) -> dict[str, Any]:
-    person = scope["state"].get("person")
+    entered = scope["state"].get("entered")
     facts = {
         "method": method[:20],
         "route": route,
@@ -83,7 +85,7 @@ def _facts(scope: Scope, method: str, route: str, sending: _Sending, seconds: fl
         "ms": round(seconds * 1000, 1),
         "bytes": sending.sent_bytes,
         "client": scope["client"][0] if scope.get("client") else None,
-        "person": str(person.id) if person is not None else None,
+        "person": str(entered.person.id) if entered is not None else None,
     }
     return {name: value for name, value in facts.items() if value is not None}
 
@@ -92,6 +94,20 @@ def _request_id(scope: Scope) -> str:
     """The id that the client gave its request, where it is plain enough for every log and header; or a fresh one."""
     given = Headers(scope=scope).getlist("x-request-id")
     return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else secrets.token_hex(16)
+
+
+class _Receiving:
+    """What a client still sends keeps the deadline off: it counts from the last that came."""
+
+    def __init__(self, receive: Receive, deadline: Deadline, seconds: float) -> None:
+        self._receive = receive
+        self._deadline = deadline
+        self._seconds = seconds
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._deadline.extend(self._seconds)
+        return message
 
 
 class _Sending:

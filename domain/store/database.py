@@ -135,6 +135,11 @@ class Deadline:
     def __init__(self, seconds: float | None) -> None:
         self._at = None if seconds is None else time.monotonic() + seconds
 
+    def extend(self, seconds: float) -> None:
+        """Where there is one, it is at least so many seconds from now."""
+        if self._at is not None:
+            self._at = max(self._at, time.monotonic() + seconds)
+
     def lift(self) -> None:
         """From here on there is none."""
         self._at = None
@@ -195,7 +200,6 @@ class Database:
             max_size=most_connections,
             kwargs={"autocommit": True, "prepare_threshold": 1},
             configure=self._as_app,
-            check=_check_open,
             open=False,
             timeout=_POOL_TIMEOUT_S,
             reconnect_timeout=_GIVE_UP_S,
@@ -234,12 +238,26 @@ class Database:
     @contextmanager
     def connection(self) -> Iterator[Connection[Row]]:
         """A connection under the service's role, in autocommit mode, for the length of the ``with``."""
+        connection = self._from_pool()
         try:
-            with self._pool.connection(self._patience_s()) as connection:
+            with connection:
                 yield connection
-        except PoolTimeout as wrong:
-            self._fail_fast_until = time.monotonic() + _FAIL_FAST_S
-            raise DatabaseUnavailable(str(wrong)) from wrong
+        finally:
+            self._pool.putconn(connection)
+
+    def _from_pool(self) -> Connection[Row]:
+        """A connection that the server has not hung up on; the pool, checking, pauses after each that it has."""
+        ends = time.monotonic() + self._patience_s()
+        while True:
+            try:
+                connection = self._pool.getconn(max(ends - time.monotonic(), 0.001))
+            except PoolTimeout as wrong:
+                self._fail_fast_until = time.monotonic() + _FAIL_FAST_S
+                raise DatabaseUnavailable(str(wrong)) from wrong
+            if _is_open(connection):
+                return connection
+            connection.close()
+            self._pool.putconn(connection)
 
     def _patience_s(self) -> float:
         """How long to wait for a connection: hardly, when others have just waited in vain."""
@@ -322,16 +340,18 @@ def _local(name: str, value: str) -> sql.Composed:
     return sql.SQL("SET LOCAL {} = {}").format(sql.Identifier("counterfoil", name), sql.Literal(value))
 
 
-def _check_open(connection: Connection[Row]) -> None:
-    """That the server has not hung up meanwhile: where nobody asked anything, there is nothing to read. No round trip.
-
-    Raises OperationalError.
-    """
+def _is_open(connection: Connection[Row]) -> bool:
+    """Whether the server has not hung up meanwhile: where nothing was asked there is nothing to read. No round trip."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):  # the end, or word of a setting that was changed: asking tells them apart
+    if not poll.poll(0):
+        return True
+    try:  # the end, or word of a setting that was changed: asking tells them apart
         with answering_by(Deadline(_SETTING_UP_S)):
             connection.execute("")
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def migrate(connection: Connection[Row]) -> int:

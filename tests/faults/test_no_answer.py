@@ -23,7 +23,7 @@ def test_both_doors_have_one_code_for_a_database_that_does_not_answer(tmp_path: 
         create_app(never_opened, Settings(home=tmp_path, backups=tmp_path)), raise_server_exceptions=False
     )
 
-    answer = client.get("/v1/people/me", headers={"Authorization": "Bearer none"})
+    answer = client.get("/v1/people/me", headers={"Authorization": f"Bearer cf_{'x' * 43}"})
     code, _ = _unforeseen(psycopg.OperationalError("the connection is gone\nin two lines"))
 
     assert (answer.status_code, answer.json()["code"]) == (503, "store.unavailable")
