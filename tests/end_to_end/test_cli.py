@@ -76,6 +76,29 @@ def acme(program: Program) -> Program:
 
 
 @pytest.mark.slow
+def test_an_account_is_closed_and_reopened_and_what_its_owner_was_told_is_listed(acme: Program) -> None:
+    unasked = acme("account", "close", "acme-bv")
+    closed = acme("account", "close", "acme-bv", "--reason", "Sold", "--yes", "--json")
+    shown = acme("account", "show", "acme-bv")
+    reopened = acme("account", "reopen", "acme-bv")
+    again = acme("account", "reopen", "acme-bv", "--json")
+    told = acme("notifications", "acme-bv")
+    read = acme("notifications", "read", "acme-bv", "--json")
+    topics = acme("notifications", "topics", "acme-bv", "restores", "--json")
+    unknown = acme("notifications", "topics", "acme-bv", "gossip")
+
+    assert [ran.status for ran in (unasked, closed, shown, reopened, again, unknown)] == [1, 0, 0, 0, 1, 1]
+    assert closed.data["closed"]
+    assert f"closed, erased after {closed.data['erase_after'][:10]}" in shown.out
+    assert again.data["code"] == "domain.not-possible"
+    assert [line[0] for line in told.out.splitlines()] == ["*", "*", "2"]
+    assert "reopened the account" in told.out.splitlines()[0]
+    assert read.data == {"unread": 0}
+    assert topics.data == {"topics": ["restores"]}
+    assert "closing" in unknown.err
+
+
+@pytest.mark.slow
 def test_an_account_is_opened_shared_and_shown(program: Program) -> None:
     opened = program("account", "open", "Acme BV", "--vat", "BE0417497106", "--json")
     added = program("member", "add", "acme-bv", "bob@example.com", "--name", "Bob")

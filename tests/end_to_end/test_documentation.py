@@ -155,7 +155,8 @@ def as_meant(words: list[str], meant: dict[str, str]) -> list[str]:
     """The words of a command, with what they stand for, and with the answers that nobody is there to give."""
     words = [meant.get(word, word) for word in words]
     words = [part for word in words for part in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
-    if (words[0] == "restore" or words[:2] == ["streams", "activate"]) and not {"--dry-run", "--yes"} & {*words}:
+    asks = words[0] == "restore" or words[:2] in (["streams", "activate"], ["account", "close"])
+    if asks and not {"--dry-run", "--yes"} & {*words}:
         words.append("--yes")
     if words[:2] == ["import", "ubl"] and "--any-supplier" not in words:
         words.append("--any-supplier")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -303,6 +303,19 @@ def test_an_account_is_listed_shown_renamed_and_closed(visitor: Visitor) -> None
     assert (closed["closed"], late.status_code, late.json()["code"]) == (True, 409, "account.closed")
     assert [(one["id"], one["name"], one["role"]) for one in listed] == [(books.id, "Houtatelier", "owner")]
     assert books.get("customers").status_code == 200
+    assert datetime.fromisoformat(closed["erase_after"]) - datetime.now(UTC) > timedelta(days=29)
+
+
+def test_a_closed_account_is_reopened(books: AccountOverHttp) -> None:
+    books.make("close")
+
+    reopened = books.make("reopen")
+    again = books.post("reopen")
+
+    assert (reopened["closed"], reopened["erase_after"]) == (False, None)
+    assert (again.status_code, again.json()["code"]) == (409, "domain.not-possible")
+    assert books.customer()
+    assert [one["type"] for one in books.get("notifications").json()["items"]] == ["account.reopened", "account.closed"]
 
 
 def test_members_come_change_role_and_go(books: AccountOverHttp) -> None:

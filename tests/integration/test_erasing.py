@@ -408,3 +408,15 @@ def read_root(closing: Closing) -> str:
 def history(books: Books) -> Any:
     which = Filter(kind="account")
     return read_timeline(books.application.database, books.access.account, which, limit=5).entries
+
+
+def test_every_table_that_holds_rows_of_accounts_is_given_to_whoever_erases(database: Database) -> None:
+    """A migration that makes such a table calls let_erase_1 for it."""
+    with psycopg.connect(database.dsn) as connection:
+        missing = connection.execute(
+            "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'account_id'"
+            " WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'accounts'"
+            " AND NOT EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'erased')"
+        ).fetchall()
+
+    assert missing == []
