@@ -11,7 +11,7 @@ import re
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -209,10 +209,12 @@ def create_token(
     days: int = 365,
     by: Credential | None = None,
     origin: From = OPERATOR,
+    beside: Callable[[Connection[Row], Made], None] | None = None,
 ) -> Made:
     """A new API token of *person* that ends after *days*; for one *account* only, where that is named.
 
-    Made *by* a token, it can do no more than that one, and no longer. Raises FieldRefused, ScopeLacking, NotPossible.
+    Made *by* a token, it can do no more than that one, and no longer. What *beside* changes by the connection it is
+    given is in the same transaction. Raises FieldRefused, ScopeLacking, NotPossible.
     """
     wanted = frozenset(scopes)
     if not name.strip() or len(name) > 100 or not name.isprintable():
@@ -242,7 +244,10 @@ def create_token(
         }
         connection.execute(SQL["insert_token"], parameters)
         record(connection, person, "token_made", at=at, origin=origin, about=name.strip())
-    return Made(token, id_, expires_at)
+        made = Made(token, id_, expires_at)
+        if beside is not None:
+            beside(connection, made)
+    return made
 
 
 def list_tokens(database: Database, person: PersonId) -> list[Token]:

@@ -11,6 +11,7 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from msgspec import Meta
+from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -27,6 +28,7 @@ from domain.attempts import TooManyTries
 from domain.entity import converted
 from domain.ids import AccountId, PersonId
 from domain.parties import Name, Value
+from domain.store.database import Row
 
 sessions = APIRouter(prefix="/sessions", tags=["sessions"])
 passwords = APIRouter(prefix="/passwords", tags=["sessions"])
@@ -202,6 +204,15 @@ def create_token(request: Request, asking: Asking, fields: Fields) -> Response:
     """It is shown this once."""
     wanted = converted(fields, TokenFields)
     account = None if wanted.account is None else asking.reach(wanted.account).account
+
+    def answered(made: t.Made) -> Response:
+        scopes = tuple(sorted(set(wanted.scopes)))
+        shown = TokenMade(made.id, made.secret, wanted.name, scopes, account, made.expires_at)
+        return replies.json(shown, status=201, headers={"Location": f"/v1/tokens/{made.id}"})
+
+    def keep(connection: Connection[Row], made: t.Made) -> None:
+        asking.keep(connection, answered(made), secret=True)
+
     made = t.create_token(
         asking.application.database,
         asking.person.id,
@@ -212,9 +223,9 @@ def create_token(request: Request, asking: Asking, fields: Fields) -> Response:
         days=wanted.days,
         by=asking.credential,
         origin=origin(request),
+        beside=keep,
     )
-    shown = TokenMade(made.id, made.secret, wanted.name, tuple(sorted(set(wanted.scopes))), account, made.expires_at)
-    return replies.json(shown, status=201, headers={"Location": f"/v1/tokens/{made.id}"})
+    return answered(made)
 
 
 @tokens.delete("/{token}", status_code=204, summary="Revoke an API token")

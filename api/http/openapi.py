@@ -252,8 +252,10 @@ def _refusals(method: str, path: str, operation: dict[str, Any], *, sees_version
     """The statuses with which an operation can be refused."""
     found = {400, 401, 403, 429, 500, 503}
     is_write = method != "GET"
+    if "{" in path:
+        found |= {404}
     if "{account}" in path:
-        found |= {403, 404, 410, 422} | ({409} if is_write else set())
+        found |= {410, 422} | ({409} if is_write else set())
     if is_write:
         found |= {409, 410, 422}
     if "requestBody" in operation or is_write:

@@ -318,3 +318,27 @@ def test_a_job_is_asked_for_once_and_sending_again_gives_the_same_job(books: Acc
     assert same(first, again)
     assert [job["id"] for job in books.get("jobs").json()["items"]] == [first.json()["id"]]
     assert other.json()["code"] == "http.idempotency-key-reused"
+
+
+def test_a_token_is_made_once_and_told_once(visitor: Visitor) -> None:
+    named, wanted = key(), {"name": "nightly export", "scopes": ["read"], "days": 90}
+    before = len(visitor.http.get("/v1/tokens").json()["items"])
+
+    first, again = (visitor.http.post("/v1/tokens", json=wanted, headers=named) for _ in range(2))
+
+    assert first.status_code == 201, first.text
+    assert (again.status_code, again.json()["code"]) == (409, "http.answer-told-once")
+    assert len(visitor.http.get("/v1/tokens").json()["items"]) == before + 1
+
+
+def test_a_token_that_was_told_is_not_kept(served: Served, visitor: Visitor) -> None:
+    wanted = {"name": "export", "scopes": ["read"], "days": 90}
+    token = visitor.http.post("/v1/tokens", json=wanted, headers=key()).json()["token"]
+
+    with psycopg.connect(served.application.database.dsn) as connection:
+        kept = connection.execute(
+            "SELECT t::text FROM idempotency_keys_of_people t WHERE person_id = %s", (visitor.person,)
+        ).fetchall()
+
+    assert len(kept) == 1
+    assert token not in str(kept)
