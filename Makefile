@@ -9,7 +9,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fuzz faults planted serve clean
+.PHONY: help setup demo test check bench load fuzz faults planted serve clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ check: $(READY) ## lint, format, types and import directions; changes nothing
 
 bench: $(READY) ## measure against pg_dump, pg_restore and the stock eventsourcing library, and what each check costs
 	$(BIN)/python -m bench
+
+load: $(READY) ## 16 clients on 50 accounts, with and without backups and restores beside them; look for every write
+	$(BIN)/python -m bench.load
 
 fuzz: $(READY) ## tamper with archives, lines and UBL, COUNT inputs (ten million), and print what the readers made of them
 	$(BIN)/python -m tests.fuzz --accidents --count $(COUNT)
