@@ -32,9 +32,10 @@ from bench.commands import LINES
 from bench.data import SETTINGS, make_account
 from bench.server import Place, new_database
 from domain import commands
-from domain.accounts import add_member, ensure_person, make_token, open_account
+from domain.accounts import add_member, ensure_person, open_account
 from domain.application import Actor, Application, utc_now
 from domain.control import Role
+from domain.credentials import create_token
 from domain.ids import AccountId, EntityId, new_id
 from domain.kinds import Kind
 from domain.store.database import Database
@@ -127,7 +128,8 @@ def _prepare(application: Application) -> tuple[list[Book], list[str], AccountId
         books.append(_book(application, access.account, owner))
     large = make_account(application.database, documents=LARGE_DOCUMENTS)
     add_member(application, large.access, large.actor, email=people[0].email, name=None, role=Role.OWNER)
-    return books, [make_token(application.database, one.id, at=utc_now()) for one in people], large.access.account
+    tokens = [create_token(application.database, one.id, at=utc_now(), name="load").secret for one in people]
+    return books, tokens, large.access.account
 
 
 def _book(application: Application, account: AccountId, owner: Actor) -> Book:

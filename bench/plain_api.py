@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -20,7 +21,7 @@ from psycopg_pool import ConnectionPool
 
 from api.http.reads import SQL as READS
 from bench.data import COMPANY
-from domain.accounts import SQL as ACCOUNTS
+from domain.credentials import SQL as CREDENTIALS
 from domain.store.streams import SQL as STREAMS
 
 Connection = psycopg.Connection[TupleRow]
@@ -32,15 +33,17 @@ _ISSUED = (
 
 
 def _who(connection: Connection, authorization: str, account: str) -> str:
-    token = hashlib.sha256(authorization.removeprefix("Bearer ").encode()).digest()
-    with connection.transaction():
-        person = connection.execute(ACCOUNTS["find_token"], {"hash": token}).fetchone()
-    assert person is not None, "the token is somebody's"
-    with connection.transaction():
-        connection.execute(f"SET LOCAL counterfoil.person = '{person[0]}'".encode())
-        access = connection.execute(ACCOUNTS["find_account"], {"person": person[0], "name": account}).fetchone()
-    assert access is not None, "the account is theirs"
-    return f"person:{person[0]}"
+    presented = {
+        "credential": hashlib.sha256(authorization.removeprefix("Bearer ").encode()).digest(),
+        "is_session": False,
+        "account": account,
+        "known": 1_000_000,
+        "at": datetime.now(UTC),
+        "idle": timedelta(),
+    }
+    row = connection.execute(CREDENTIALS["enter"], presented).fetchone()
+    assert row is not None, "the token is somebody's"
+    return f"person:{row[4]}"
 
 
 def create_app(pool: ConnectionPool[Connection]) -> FastAPI:
