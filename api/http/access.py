@@ -151,7 +151,7 @@ def row_of(method: str, path: str) -> str | None:
 
 def template(request: Request) -> str:
     """The path of the route that answers *request*, with its parameters in braces, from the root on."""
-    path: str = request.scope["fastapi"]["effective_route_context"].path_format
+    path: str = request.scope["route"].path_format
     return path
 
 

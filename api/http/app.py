@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
 
 from api.http import (
     account_settings,
@@ -55,7 +57,7 @@ def create_app(application: Application, settings: Settings) -> FastAPI:
     )
     app.state.application = application
     app.state.settings = settings
-    app.include_router(_routes())
+    _add_routes(app)
     problems.install(app)
     app.state.stopping = threading.Event()
     metrics = Metrics(application.database)
@@ -78,28 +80,47 @@ def create_app(application: Application, settings: Settings) -> FastAPI:
     return app
 
 
-def _routes() -> APIRouter:
-    routes = APIRouter(prefix="/v1", dependencies=[Depends(permitted), Depends(taken_method), Depends(known_queries)])
-    routes.include_router(accounts.people)
-    routes.include_router(credentials.mine)
-    routes.include_router(credentials.sessions)
-    routes.include_router(credentials.passwords)
-    routes.include_router(credentials.tokens)
-    routes.include_router(keys.router)
-    routes.include_router(accounts.router)
-    routes.include_router(accounts.inside)
-    routes.include_router(account_settings.router)
-    routes.include_router(credentials.invitations)
-    routes.include_router(people.router)
-    routes.include_router(notifications.router)
+def _routers() -> Iterator[tuple[str, APIRouter]]:
+    """The rooms' routers in the order in which addresses are compared, and what stands before their addresses."""
+    yield "/v1", accounts.people
+    yield "/v1", credentials.mine
+    yield "/v1", credentials.sessions
+    yield "/v1", credentials.passwords
+    yield "/v1", credentials.tokens
+    yield "/v1", keys.router
+    yield "/v1", accounts.router
+    yield "/v1", accounts.inside
+    yield "/v1", account_settings.router
+    yield "/v1", credentials.invitations
+    yield "/v1", people.router
+    yield "/v1", notifications.router
     for kind in Kind:
-        routes.include_router(entities.router(kind), prefix="/accounts/{account}")
-    routes.include_router(daily.router)
-    routes.include_router(archives.backups)
-    routes.include_router(archives.archives)
-    routes.include_router(streams.router)
-    routes.include_router(clones.router)
-    routes.include_router(imports.router)
-    routes.include_router(history.router)
-    routes.include_router(jobs.router)
-    return routes
+        yield "/v1/accounts/{account}", entities.router(kind)
+    yield "/v1", daily.router
+    yield "/v1", archives.backups
+    yield "/v1", archives.archives
+    yield "/v1", streams.router
+    yield "/v1", clones.router
+    yield "/v1", imports.router
+    yield "/v1", history.router
+    yield "/v1", jobs.router
+
+
+def _add_routes(app: FastAPI) -> None:
+    """Every route of every room, side by side: FastAPI compares an included router's anew at each level it passes."""
+    of_all = [Depends(permitted), Depends(taken_method), Depends(known_queries)]
+    for prefix, router in _routers():
+        for route in router.routes:
+            assert isinstance(route, APIRoute), "rooms have no other routes"
+            app.add_api_route(
+                prefix + route.path,
+                route.endpoint,
+                methods=list(route.methods or ()),
+                dependencies=[*of_all, *route.dependencies],
+                tags=route.tags,
+                summary=route.summary,
+                status_code=route.status_code,
+                responses=route.responses,
+                include_in_schema=route.include_in_schema,
+                openapi_extra=route.openapi_extra,
+            )

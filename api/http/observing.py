@@ -71,9 +71,7 @@ class Observed:
 
 def template(scope: Scope) -> str:
     """The template of the address that a request's route has."""
-    # A route of an included router knows its own part of the address; FastAPI keeps the whole beside it.
-    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
-    return str(getattr(route, "path", NO_ROUTE))
+    return str(getattr(scope.get("route"), "path", NO_ROUTE))
 
 
 def _facts(scope: Scope, method: str, route: str, sending: _Sending, seconds: float) -> dict[str, Any]:
