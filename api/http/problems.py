@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
+from api.filters import FilterRefused
 from api.http import errors as h
 from api.http.idempotency import Once
 from api.http.observing import template
@@ -62,6 +63,7 @@ STATUS: dict[type[CounterfoilError], int] = {
     AccountClosed: 409,
     LineRefused: 400,
     CursorGone: 410,
+    FilterRefused: 400,
     ListTooLong: 503,
     MomentGone: 410,
     MomentAhead: 422,
