@@ -192,10 +192,16 @@ def test_r13_of_processes_that_look_at_once_one_takes_each_account(alone: Databa
     now = max(nights.status().next_at or datetime.min.replace(tzinfo=UTC) for nights in others)
     for nights in others:
         nights.books.clock.now = now
+    being_claimed = [nights.account for nights in others[:3]]
     with ThreadPoolExecutor(4) as pool:
+        with psycopg.connect(alone.dsn) as another:
+            key = {"accounts": being_claimed}
+            another.execute("SELECT 1 FROM daily_backups WHERE account_id = ANY(%(accounts)s::uuid[]) FOR UPDATE", key)
+            beside = pool.submit(run_due, others[0].keeping).result(timeout=60)  # waits for nobody
         came = list(pool.map(lambda _: run_due(others[0].keeping), range(4)))
 
-    assert sum(night.taken for night in came) == 8
+    assert beside == Night(taken=5)
+    assert sum(night.taken for night in came) == 3
     assert [len(nights.recorded(c.BackupTaken)) for nights in others] == [1] * 8
 
 
