@@ -116,6 +116,7 @@ class From(NamedTuple):
     agent: str = ""
 
 
+Beside = Callable[[Connection[Row], Made], None]
 OPERATOR = From("the command line")
 
 
@@ -209,7 +210,7 @@ def create_token(
     days: int = 365,
     by: Credential | None = None,
     origin: From = OPERATOR,
-    beside: Callable[[Connection[Row], Made], None] | None = None,
+    beside: Beside | None = None,
 ) -> Made:
     """A new API token of *person* that ends after *days*; for one *account* only, where that is named.
 

@@ -17,7 +17,7 @@ from domain import attempts
 from domain import control as c
 from domain.accounts import SQL as ACCOUNTS
 from domain.accounts import Access, Person
-from domain.credentials import OPERATOR, SQL, CredentialUnknown, From, Made, digest, record
+from domain.credentials import OPERATOR, SQL, Beside, CredentialUnknown, From, Made, digest, record
 from domain.entity import NotPossible
 from domain.errors import AccessError
 from domain.ids import AccountId, PersonId, is_canonical, new_id
@@ -175,26 +175,31 @@ def make_code(
     about: str,
     origin: From = OPERATOR,
     only_account: AccountId | None = None,
+    beside: Beside | None = None,
 ) -> Made:
     """A code by which *person* may set a password once, in place of any made before. Shown once.
 
-    With *only_account* it works while they are a member of that account, and let in nowhere else.
+    With *only_account* it works while they are a member of that account, and let in nowhere else. What *beside* does is
+    in the same transaction.
     """
-    secret, expires_at = secrets.token_urlsafe(32), at + CODE_LASTS
-    with database.transaction(person=person) as connection:
+    made = Made(secrets.token_urlsafe(32), "", at + CODE_LASTS)
+    with database.transaction(only_account, person=person) as connection:
         connection.execute(SQL["delete_codes"], {"person": person})
-        parameters = {"hash": digest(secret), "person": person, "at": at, "expires_at": expires_at}
+        parameters = {"hash": digest(made.secret), "person": person, "at": at, "expires_at": made.expires_at}
         connection.execute(SQL["insert_code"], {**parameters, "only_account": only_account})
         record(connection, person, "password_code_made", at=at, origin=origin, about=about)
-    return Made(secret, "", expires_at)
+        if beside is not None:
+            beside(connection, made)
+    return made
 
 
 def invite(
-    database: Database, access: Access, person: PersonId, *, at: datetime, by: Person, origin: From
-) -> tuple[Made, c.Member]:
+    database: Database, access: Access, person: PersonId, *, at: datetime, by: Person, origin: From, beside: Beside
+) -> None:
     """A code for a member who was never let in anywhere, made by who administers their one account.
 
-    For anybody else it would hand over what that person has elsewhere. Raises RoleLacking, NotPossible.
+    For anybody else it would hand over what that person has elsewhere. *beside* is given the code. Raises RoleLacking,
+    NotPossible.
     """
     if access.role not in (c.Role.OWNER, c.Role.ADMINISTRATOR):
         raise c.RoleLacking("inviting a member", access.role.value, "owners and administrators")
@@ -207,8 +212,8 @@ def invite(
         free = _is_only_in(connection, person, access.account)
     if not free:
         raise NotPossible("member", "invited", "let in already", "they have no other account, password or token yet")
-    made = make_code(database, person, at=at, about=f"by {by.email}", origin=origin, only_account=access.account)
-    return made, member
+    about, account = f"by {by.email}", access.account
+    make_code(database, person, at=at, about=about, origin=origin, only_account=account, beside=beside)
 
 
 def redeem_code(database: Database, email: str, code: str, password: str, *, at: datetime, origin: From) -> None:

@@ -37,9 +37,9 @@ mine = APIRouter(prefix="/people/me", tags=["people"])
 invitations = APIRouter(prefix="/accounts/{account}/members/{person}/invitation", tags=["members"])
 
 # Each hash takes 64 MiB and a core: so many at once in a process, and so many waiting for about as many seconds.
-_AT_ONCE = 2
-_MOST_WAITING = 20
-_HASHING = CapacityLimiter(_AT_ONCE)
+AT_ONCE = 2
+MOST_WAITING = 20
+_HASHING = CapacityLimiter(AT_ONCE)
 T = TypeVar("T")
 Secret = Annotated[str, Meta(min_length=1, max_length=1_000)]
 Email = Annotated[str, Meta(min_length=3, max_length=254)]
@@ -128,7 +128,7 @@ async def sign_in(request: Request, fields: Fields) -> Response:
             application.database, wanted.email, wanted.password, at=at, idle=idle(settings), origin=origin(request)
         )
 
-    person, made = await _hashing(begin)
+    person, made = await hashing(begin)
     shown = SessionMade(made.id, person.id, made.expires_at, csrf_token(made.secret))
     answer = replies.json(shown, status=201, headers={"Location": f"/v1/sessions/{made.id}"})
     _set_cookie(answer, request, settings, made.secret)
@@ -169,7 +169,7 @@ async def redeem(request: Request, fields: Fields) -> Response:
         at, by = application.clock(), origin(request)
         s.redeem_code(application.database, wanted.email, wanted.code, wanted.password, at=at, origin=by)
 
-    await _hashing(set_it)
+    await hashing(set_it)
     return replies.nothing()
 
 
@@ -183,7 +183,7 @@ async def change_password(request: Request, asking: Asking, fields: Fields) -> R
         at, by = application.clock(), origin(request)
         s.change_password(application.database, person, wanted.current, wanted.new, at=at, origin=by)
 
-    await _hashing(change)
+    await hashing(change)
     return replies.nothing()
 
 
@@ -218,7 +218,7 @@ def create_token(request: Request, asking: Asking, fields: Fields) -> Response:
         asking.person.id,
         at=asking.application.clock(),
         name=wanted.name,
-        scopes=wanted.scopes,
+        scopes=scopes,
         account=account,
         days=wanted.days,
         by=asking.credential,
@@ -239,15 +239,23 @@ def revoke_token(request: Request, asking: Asking, token: str) -> Response:
 @invitations.post("", status_code=201, summary="Make a one-time code by which a new member sets a password")
 def invite(request: Request, asking: Inside, person: str) -> Response:
     """For a member who was never let in before; it is shown this once, and not sent to anybody."""
-    made, member = s.invite(
+    answers: list[Response] = []
+
+    def answer(connection: Connection[Row], made: t.Made) -> None:
+        email = next(one.email for one in asking.access.control.members if one.person == person)
+        answers.append(replies.json(CodeMade(made.secret, email, made.expires_at), status=201))
+        asking.keep(connection, answers[-1], secret=True)
+
+    s.invite(
         asking.application.database,
         asking.access,
         PersonId(person),
         at=asking.application.clock(),
         by=asking.person,
         origin=origin(request),
+        beside=answer,
     )
-    return replies.json(CodeMade(made.secret, member.email, made.expires_at), status=201)
+    return answers[-1]
 
 
 def idle(settings: Settings) -> s.Idle:
@@ -255,9 +263,9 @@ def idle(settings: Settings) -> s.Idle:
     return s.Idle(timedelta(minutes=settings.session_idle_minutes), timedelta(days=settings.session_days))
 
 
-async def _hashing(work: Callable[[], T]) -> T:
+async def hashing(work: Callable[[], T]) -> T:
     """*work* in one of the few threads that may hash passwords. Raises TooManyTries where too many wait for that."""
-    if _HASHING.statistics().tasks_waiting >= _MOST_WAITING:
+    if _HASHING.statistics().tasks_waiting >= MOST_WAITING:
         raise TooManyTries(1)
     return await run_sync(work, limiter=_HASHING)
 

@@ -170,6 +170,7 @@ def _complete(
     if method == "GET":
         operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
     takes_key = method in {"POST", "PATCH"} or (method == "DELETE" and path.endswith("/{entity}"))
+    takes_key = takes_key and (method, path) not in OPEN  # keys are a person's, and nobody is known yet
     if takes_key:
         operation.setdefault("parameters", []).append(_KEY)
     _describe_body(operation, known, references, is_optional=required_fields not in calls)

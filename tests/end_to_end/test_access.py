@@ -105,7 +105,7 @@ def outcome(client: httpx.Client, method: str, address: str) -> str:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_the_table_is_what_happens(askers: Askers, method: str, path: str) -> None:
+def test_w02_the_table_is_what_happens(askers: Askers, method: str, path: str) -> None:
     rule = TABLE[row_of(method, path) or ""]
     address = filled(path, account=askers.account.id)
     inside = "{account}" in path

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import statistics
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,12 +21,13 @@ from msgspec.structs import replace
 from nacl import pwhash
 
 from api.http import create_app
+from api.http.credentials import AT_ONCE, MOST_WAITING, hashing
 from api.http.guessing import MOST_WRONG
 from api.settings import Settings
 from domain import passwords
 from domain.accounts import Person, add_member, ensure_person, find_access
 from domain.application import Actor, Application, utc_now
-from domain.attempts import PAIR, PERSON, charge, of_sign_in
+from domain.attempts import PAIR, PERSON, TooManyTries, charge, of_sign_in
 from domain.control import Role
 from domain.credentials import Scope, create_token
 from domain.sign_in import CODE_LASTS, make_code, set_password
@@ -414,6 +417,16 @@ def test_w01_a_token_that_has_ended_or_was_revoked_opens_nothing(place: Place) -
     assert (revoked, ending.get("/v1/people/me").status_code) == (401, 401)
 
 
+def test_a_token_that_is_asked_for_again_with_one_key_is_made_once(place: Place) -> None:
+    client, headers = place.with_token(place.person(None)), {"Idempotency-Key": uuid.uuid4().hex}
+    wanted = {"name": "nightly", "scopes": ["read"]}
+
+    first, again = (client.post("/v1/tokens", json=wanted, headers=headers) for _ in range(2))
+
+    assert (first.status_code, code_of(again)) == (201, (409, "http.answer-told-once"))
+    assert sorted(one["name"] for one in client.get("/v1/tokens").json()["items"]) == ["nightly", "t"]
+
+
 @pytest.mark.parametrize(
     "token",
     [
@@ -649,3 +662,27 @@ def test_no_query_of_one_person_reads_what_another_is_let_in_by(place: Place, ta
 
     assert seen(person) > 0
     assert (seen(other), seen(None)) == (0, 0)
+
+
+def test_no_more_hash_at_once_than_memory_is_meant_for() -> None:
+    began, ended = threading.Semaphore(0), threading.Event()
+    running: list[int] = []
+
+    def hashed() -> int:
+        running.append(1)
+        at_once = len(running)
+        began.release()
+        ended.wait(10)
+        running.pop()
+        return at_once
+
+    async def ask() -> list[int]:
+        asked = [asyncio.create_task(hashing(hashed)) for _ in range(AT_ONCE + MOST_WAITING)]
+        for _ in range(AT_ONCE):
+            assert await asyncio.to_thread(began.acquire, timeout=10)
+        with pytest.raises(TooManyTries):
+            await hashing(hashed)
+        ended.set()
+        return await asyncio.gather(*asked)
+
+    assert max(asyncio.run(ask())) == AT_ONCE
