@@ -218,7 +218,7 @@ def create_token(request: Request, asking: Asking, fields: Fields) -> Response:
         asking.person.id,
         at=asking.application.clock(),
         name=wanted.name,
-        scopes=scopes,
+        scopes=wanted.scopes,
         account=account,
         days=wanted.days,
         by=asking.credential,
