@@ -96,6 +96,20 @@ def test_a_notice_says_who_did_what_when_and_from_where(told: Told) -> None:
     assert (notice["read"], notice["mail"]) == (False, "waiting")
 
 
+def test_a_download_in_parts_is_told_once_and_a_whole_one_every_time(told: Told) -> None:
+    archive = told.owner.make("backups")["archive"]
+
+    for part in ("bytes=10-19", "bytes=0-9", "bytes=20-"):
+        assert told.owner.get(f"backups/{archive}", headers={"Range": part}).status_code == 206
+    assert told.topics()["owner"] == ["downloads"]
+    administrator = told.members["administrator"]
+    assert administrator.get(f"backups/{archive}", headers={"Range": "bytes=5-9"}).status_code == 206
+    for _ in range(2):
+        assert told.owner.get(f"backups/{archive}").status_code == 200
+
+    assert told.topics()["owner"] == ["downloads"] * 4, "another person's part, and two whole ones"
+
+
 def test_rehearsals_and_refusals_are_told_to_nobody(told: Told) -> None:
     archive = told.owner.make("backups")["archive"]
     told.owner.make(f"backups/{archive}/restore", {"mode": "overwrite", "dry_run": True})

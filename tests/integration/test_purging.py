@@ -201,7 +201,7 @@ def test_a_stream_that_is_being_purged_is_not_made_live(
         outcomes.append(refused.value.code)
         raise OSError("and no archive comes of it")
 
-    monkeypatch.setattr("api.housekeeping.take_backup", meanwhile)
+    monkeypatch.setattr("api.purging.take_backup", meanwhile)
     with pytest.raises(OSError, match="no archive"):
         purger.one(1)
 
