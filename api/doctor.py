@@ -164,6 +164,9 @@ def _of_database(settings: Settings) -> Iterator[Finding]:
         "row-level security": _row_security,
         "clock": _clock,
         "streams being built": _building,
+        "workers": _workers,
+        "jobs": _jobs,
+        "backups": _backups,
     }
     try:
         with database(settings) as dsn, psycopg.connect(dsn, autocommit=True, connect_timeout=5) as connection:
@@ -259,3 +262,55 @@ def _building(connection: Connection[Row]) -> _Said:
     if left:
         return _Said("warn", f"{left} that nobody builds", "counterfoil cleanup removes them")
     return _Said("ok", "none without a builder")
+
+
+def _is_set_up(connection: Connection[Row]) -> bool:
+    (is_there,) = _one(
+        connection, f"SELECT to_regrole('{OBSERVER}') IS NOT NULL AND to_regclass('public.jobs') IS NOT NULL"
+    )
+    return bool(is_there)
+
+
+def _workers(connection: Connection[Row]) -> _Said:
+    if _one(connection, "SELECT to_regclass('queue.procrastinate_workers') IS NULL")[0]:
+        return _Said("ok", "none yet")
+    with connection.transaction():
+        connection.execute(f"SET LOCAL ROLE {QUEUE}")
+        (alive,) = _one(
+            connection,
+            "SELECT count(*) FROM queue.procrastinate_workers WHERE last_heartbeat > now() - interval '1 minute'",
+        )
+    if alive:
+        return _Said("ok", f"{alive} at work")
+    return _Said("warn", "none at work", "counterfoil serve, or counterfoil worker: until then no backup is taken")
+
+
+def _jobs(connection: Connection[Row]) -> _Said:
+    if not _is_set_up(connection):
+        return _Said("ok", "none yet")
+    with connection.transaction():
+        connection.execute(f"SET LOCAL ROLE {OBSERVER}")
+        (stalled,) = _one(
+            connection,
+            "SELECT count(*) FROM public.jobs WHERE state = 'queued' AND due_at < now() - interval '1 hour'",
+        )
+    if stalled:
+        return _Said("warn", f"{stalled} have waited for more than an hour", "start more workers, and read their log")
+    return _Said("ok", "none has waited for an hour")
+
+
+def _backups(connection: Connection[Row]) -> _Said:
+    if not _is_set_up(connection):
+        return _Said("ok", "none yet")
+    with connection.transaction():
+        connection.execute(f"SET LOCAL ROLE {KEEPER}")
+        failing, old = _one(
+            connection,
+            "SELECT count(*) FILTER (WHERE attempts > 0 OR failed_at > current_at),"
+            " count(*) FILTER (WHERE coalesce(current_at, next_at) < now() - interval '3 days')"
+            " FROM public.daily_backups",
+        )
+    if failing or old:
+        found = f"of {failing} accounts the last one failed; of {old} the newest is older than three days"
+        return _Said("warn", found, "the account's control stream and the log say why")
+    return _Said("ok", "none failed, none is older than three days")

@@ -28,7 +28,8 @@ def settings(empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def states(found: Examination) -> dict[str, str]:
     """What is not as it should be."""
     assert all(one.advice or one.state == "fail" for one in found.findings if one.state != "ok")
-    return {one.check: one.state for one in found.findings if one.state != "ok"}
+    # No worker is at work here.
+    return {one.check: one.state for one in found.findings if one.state != "ok" and one.check != "workers"}
 
 
 def changed(settings: Settings, statement: str) -> None:
@@ -46,7 +47,7 @@ def test_a_sound_installation_is_found_sound_and_nothing_is_left_of_looking(
     status = run(["doctor", "--json"])
 
     assert status == 0, capsys.readouterr()
-    assert '"state": "ok"' in capsys.readouterr().out
+    assert '"state": "fail"' not in capsys.readouterr().out
     assert sorted(settings.home.rglob("*")) == before
 
 
@@ -91,6 +92,20 @@ def test_a_stream_that_nobody_builds_is_told_and_one_that_somebody_builds_is_not
         assert states(examine(settings)) == {}
 
     assert states(examine(settings)) == {"streams being built": "warn"}
+
+
+def test_jobs_that_nobody_does_and_backups_that_fail_are_told(settings: Settings) -> None:
+    account = "01900000-0000-7000-8000-000000000001"
+    changed(
+        settings,
+        f"INSERT INTO accounts (account_id, slug, control_position, control) VALUES ('{account}', 'x', 1, '');"
+        " INSERT INTO daily_backups (account_id, time_zone, next_at, rehearse_at, current_at, attempts)"
+        f" VALUES ('{account}', 'UTC', now(), now(), now(), 2);"
+        " INSERT INTO jobs (account_id, job_id, kind, state, requested_by, via, request, requested_at, due_at)"
+        f" VALUES ('{account}', '{account}', 'backup', 'queued', 'x', 'api', '', now(), now() - interval '2 hours')",
+    )
+
+    assert states(examine(settings)) == {"jobs": "warn", "backups": "warn"}
 
 
 def test_what_was_never_whole_is_told(settings: Settings) -> None:
