@@ -12,6 +12,7 @@ import psycopg
 
 from api.bootstrap import Installation
 from api.http.idempotency import sweep_keys
+from api.http.unfinished import sweep_expired
 from api.jobs.shown import forget_old_jobs
 from api.mail import MailReport, send_due
 from api.purging import archiver, quota
@@ -90,6 +91,7 @@ def clean_up(installation: Installation) -> CleanupReport:
     sweep_keys(database)
     forget_old_jobs(database)
     files = [file for shelf in shelves(settings) for file in shelf.sweep()]
+    files += sweep_expired(shelves(settings).uploads, now=application.clock())
     return CleanupReport(
         swept=tuple(swept),
         purged=tuple(purged),

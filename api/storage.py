@@ -5,6 +5,7 @@ Names begin with the account's id, so that no account's names are another's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from domain.ids import AccountId, new_id
 from snapshots.shelves import FolderShelf, Place, S3Location, S3Shelf, Shelf, private_copy
 
 _S3 = "s3://"
+_NAMED_HERE = re.compile(r".+-[0-9]{8}T[0-9]{6,12}Z(-[0-9a-f]+)?\.zip(\.age)?")
 
 
 class Shelves(NamedTuple):
@@ -49,6 +51,11 @@ def backup_place(settings: Settings, access: Access, at: datetime, *, encrypted:
     """Where a backup of the account goes: a name of its own, which tells account and time."""
     file = f"{access.slug}-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{new_id(at)[-12:]}.zip{'.age' if encrypted else ''}"
     return Place(shelves(settings).backups, f"{access.account}/{file}")
+
+
+def is_named_here(file: str) -> bool:
+    """Whether a backup of that file's name was put on a shelf, and not where somebody said (``-o``)."""
+    return _NAMED_HERE.fullmatch(file) is not None
 
 
 def backup_at(settings: Settings, account: AccountId, file: str) -> Place:

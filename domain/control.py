@@ -284,6 +284,14 @@ class BackupRehearsed(Value, frozen=True, kw_only=True):
     entities: int
 
 
+class BackupDamaged(Value, frozen=True, kw_only=True):
+    """An archive that is kept was read again, and is not what was taken, or not there: ``found`` says what it is."""
+
+    archive: str
+    file: Text
+    found: Annotated[str, Meta(max_length=200)]
+
+
 class RehearsalFailed(Value, frozen=True, kw_only=True):
     """An archive could not be built into a stream, or came out otherwise than it is."""
 
@@ -545,6 +553,7 @@ CONTROL_EVENTS: dict[str, type[Value]] = {
     "backups.expired": BackupsExpired,
     "backup.rehearsed": BackupRehearsed,
     "rehearsal.failed": RehearsalFailed,
+    "backup.damaged": BackupDamaged,
     "account.shrunk": AccountShrunk,
     "restore.begun": RestoreBegun,
     "restore.finished": RestoreFinished,

@@ -36,6 +36,7 @@ _TOPICS: dict[type[Value], Topic] = {
     c.ArchiveDownloaded: Topic.DOWNLOADS,
     c.BackupFailed: Topic.FAILED_BACKUPS,
     c.RehearsalFailed: Topic.FAILED_BACKUPS,
+    c.BackupDamaged: Topic.FAILED_BACKUPS,
     c.AccountShrunk: Topic.ALARMS,
     c.Closed: Topic.CLOSING,
     c.Reopened: Topic.CLOSING,
@@ -77,6 +78,8 @@ def title(event: Any) -> str:
             return "a backup failed"
         case c.RehearsalFailed():
             return "a backup could not be restored in a rehearsal"
+        case c.BackupDamaged():
+            return "a backup is damaged, or gone"
         case c.AccountShrunk():
             return "the account has less than its timeline says"
         case c.Closed():
@@ -108,6 +111,8 @@ def sentence(event: Any, who: str) -> str:
             return f"A backup by {who} failed: {event.reason.rstrip('.')}."
         case c.RehearsalFailed():
             return f"A rehearsal by {who} found that archive {event.archive} fails: {event.reason.rstrip('.')}."
+        case c.BackupDamaged():
+            return f"The backup {event.file} was read again, and is not what was taken: found {event.found}."
         case c.AccountShrunk():
             first = event.figures[0]
             more = f", and {event.figures_count - 1:,} more figures" if event.figures_count > 1 else ""

@@ -2,7 +2,7 @@
 
 pytest_plugins = [
     "tests.fixtures.server",
+    "tests.fixtures.s3_server",
     "tests.fixtures.http_api",
     "tests.fixtures.accounts",
-    "tests.fixtures.s3_server",
 ]

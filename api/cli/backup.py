@@ -11,7 +11,9 @@ from api.cli.groups import WithDefault
 from api.cli.locks import EncryptTo, IdentityFile, PassphraseFrom, lock_of, unlock_of
 from api.cli.output import Account, As, AsOf, Json, progress, show
 
-HELP = "Archives of an account: take one, see how the daily ones stand, rehearse one. Without a command: take."
+HELP = (
+    "Archives of an account: take one, see how the daily ones stand, rehearse or verify them. Without a command: take."
+)
 app = typer.Typer(cls=WithDefault, help=HELP, no_args_is_help=True)
 
 
@@ -132,3 +134,40 @@ def rehearse_(
         f" tree root {found.root}.\nIt can be restored; nothing was changed."
     )
     show(text, found, as_json=as_json)
+
+
+@app.command("verify")
+def verify(
+    account: Annotated[
+        str | None, typer.Argument(metavar="[ACCOUNT]", help="The account's short name, or its id.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Of all accounts of the installation.")] = False,
+    email: As = None,
+    as_json: Json = False,
+) -> None:
+    """Read what is kept again, to its end: each archive that a history tells of must be there, and as it was taken.
+
+    With --all it acts for the installation and needs nobody's name; workers do that each week. Exit status 1: an
+    archive is damaged or gone, and which; or could not be read.
+
+    Example: counterfoil backup verify --all
+    """
+    from api.bootstrap import installation
+    from api.cli.session import session, settings
+    from api.kept import SERVICE, read_again, read_all_again
+
+    if everything == (account is not None):
+        raise typer.BadParameter("say an account, or --all", param_hint="ACCOUNT")
+    with progress("verify") as report:
+        if account is None:
+            with installation(settings()) as opened:
+                found = read_all_again(opened, SERVICE, progress=report)
+        else:
+            with session(email) as who:
+                found = read_again(who.installation, who.access(account), who.actor, progress=report)
+    lines = [f"{one.account}: {one.file}: found {one.found}; expected {one.expected}" for one in found.damaged]
+    lines += [f"{one.account}: could not be read: {one.reason}" for one in found.not_read]
+    lines.append(f"{found.archives:,} archives of {found.accounts:,} accounts, {found.size_bytes:,} bytes read again.")
+    show("\n".join(lines), found, as_json=as_json)
+    if not found.is_sound:
+        raise typer.Exit(1)

@@ -108,6 +108,11 @@ RULES: dict[str, Rule] = {
     f"POST {_A}/backups/{{archive}}/restore": Rule("administrators", "restore"),
     f"POST {_A}/archives": Rule("editors", "restore"),
     f"GET {_A}/archives": Rule("reviewers", "read"),
+    f"GET {_A}/archives/uploads": Rule("reviewers", "read"),
+    f"POST {_A}/archives/uploads": Rule("editors", "restore"),
+    f"GET {_A}/archives/uploads/{{upload}}": Rule("editors", "restore"),
+    f"PATCH {_A}/archives/uploads/{{upload}}": Rule("editors", "restore"),
+    f"DELETE {_A}/archives/uploads/{{upload}}": Rule("editors", "restore"),
     f"GET {_A}/archives/{{archive}}": Rule("administrators", "backup"),
     f"DELETE {_A}/archives/{{archive}}": Rule("editors", "restore"),
     f"GET {_A}/archives/{{archive}}/inspection": Rule("reviewers", "read"),
@@ -139,7 +144,7 @@ OPEN = frozenset(tuple(asked.split(" ", 1)) for asked, rule in RULES.items() if 
 @cache
 def row_of(method: str, path: str) -> str | None:
     """The row of the table that a route has, by its method and the template of its path; None when it has none."""
-    steps, method = path.split("/"), "GET" if method == "HEAD" else method
+    steps, method = path.split("/"), "GET" if method in {"HEAD", "OPTIONS"} else method
     asked = [f"{method} {path}"]
     if len(steps) > 4 and steps[4] in COLLECTIONS.values():
         steps[4] = "{collection}"

@@ -25,6 +25,7 @@ from api.http import (
     notifications,
     people,
     problems,
+    resumable,
     streams,
 )
 from api.http.access import permitted
@@ -34,6 +35,7 @@ from api.http.gate import OPENAPI_PATH, Gate
 from api.http.observing import Observed
 from api.http.openapi import describe
 from api.http.probes import Probes
+from api.http.unread import Unread
 from api.metrics import Metrics
 from api.readiness import readiness
 from api.settings import Settings
@@ -69,6 +71,7 @@ def create_app(application: Application, settings: Settings) -> FastAPI:
         probes=Probes(metrics, readiness(application, settings), settings.metrics_token),
         answer_within_s=settings.answer_within_s,
     )
+    app.add_middleware(Unread)
     described: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
@@ -98,6 +101,8 @@ def _routers() -> Iterator[tuple[str, APIRouter]]:
         yield "/v1/accounts/{account}", entities.router(kind)
     yield "/v1", daily.router
     yield "/v1", archives.backups
+    yield "/v1", resumable.listing
+    yield "/v1", resumable.router
     yield "/v1", archives.archives
     yield "/v1", streams.router
     yield "/v1", clones.router

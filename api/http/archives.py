@@ -68,7 +68,7 @@ def download_head(request: Request, asking: Inside, archive: str) -> Response:
 
 def _download(request: Request, asking: Inside, archived: downloads.Archived) -> Response:
     wanted = downloads.wanted(request, archived)
-    if wanted is not downloads.NOTHING:
+    if wanted is not downloads.Whole.NOTHING:
         record_download(
             asking.application,
             asking.access,
@@ -76,7 +76,7 @@ def _download(request: Request, asking: Inside, archived: downloads.Archived) ->
             archive=archived.archive,
             file=archived.name,
             address=request.client.host if request.client else None,
-            is_part=wanted is not downloads.ALL,
+            is_part=wanted is not downloads.Whole.ALL,
         )
     return downloads.answer(request, archived)
 

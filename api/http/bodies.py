@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from decimal import Decimal
+from time import monotonic
 from typing import Annotated, Any, TypeVar
 
 import msgspec
+from anyio import move_on_after
 from fastapi import Depends
 from starlette.requests import Request
 
-from api.http.errors import BodyRefused, BodyTooLarge, MediaTypeRefused
+from api.http.errors import BodyRefused, BodyTooLarge, BodyTooSlow, MediaTypeRefused
 from domain.events import LINE_LIMITS, LineRefused, check_json
 
 BODY_LIMIT_BYTES = LINE_LIMITS.max_bytes  # what is longer would not fit a line of the timeline either
+PATIENCE_S = 30.0  # for the next bytes of a body; and for all of it, beside what it takes at the slowest speed
+LEAST_BYTES_S = 4096  # slower than any line that an archive would be sent over
 _JSON_TYPES = ("application/json", "application/merge-patch+json")
 # Numbers with a point become decimals, digit for digit: an amount never passes through a float.
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -22,16 +27,33 @@ T = TypeVar("T")
 
 
 async def chunks(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises BodyTooLarge as soon as it is, by its own word or by count."""
+    """The body as it comes. Raises BodyTooLarge as soon as it is, by its own word or by count, and BodyTooSlow."""
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > limit_bytes:
         raise BodyTooLarge(limit_bytes)
     size = 0
-    async for chunk in request.stream():
+    async for chunk in _timely(request.stream()):
         size += len(chunk)
         if size > limit_bytes:
             raise BodyTooLarge(limit_bytes)
         yield chunk
+
+
+async def _timely(content: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    """*content* while it comes: a sender who says nothing for long, or almost nothing, would be waited for for ever."""
+    began, size = monotonic(), 0
+    async with aclosing(content):
+        while True:
+            chunk = None
+            with move_on_after(PATIENCE_S):
+                chunk = await anext(content, b"")
+            slow = monotonic() - began > PATIENCE_S + size / LEAST_BYTES_S
+            if chunk is None or slow:
+                raise BodyTooSlow(LEAST_BYTES_S)
+            if not chunk:
+                return
+            size += len(chunk)
+            yield chunk
 
 
 async def raw_body(request: Request) -> bytes:

@@ -9,6 +9,7 @@ import base64
 import re
 import secrets
 from collections.abc import AsyncIterator
+from enum import Enum
 from typing import Any, NamedTuple
 
 from anyio.to_thread import run_sync
@@ -17,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.http.attachments import as_attachment
+from api.http.conditional import is_unchanged
 from api.http.errors import PreconditionFailed, RangeRefused
 from snapshots.shelves import Place, Stored
 from snapshots.shelves.errors import StoredDamaged
@@ -67,15 +69,18 @@ class Span(NamedTuple):
     end: int
 
 
-ALL: list[Span] = []  # every byte, in one piece
-NOTHING: list[Span] = []  # no byte: the caller has it, or asks for the head alone
+class Whole(Enum):
+    """What else than ranges may be asked for."""
+
+    ALL = "every byte, in one piece"
+    NOTHING = "no byte: the caller has it, or asks for the head alone"
 
 
-def wanted(request: Request, archive: Archived) -> list[Span]:
-    """Which bytes the answer has: ALL, NOTHING, or the ranges. Raises PreconditionFailed and RangeRefused."""
+def wanted(request: Request, archive: Archived) -> Whole | list[Span]:
+    """Which bytes the answer has. Raises PreconditionFailed and RangeRefused."""
     _check_preconditions(request, archive)
-    if request.method == "HEAD" or _is_known(request, archive):
-        return NOTHING
+    if request.method == "HEAD" or is_unchanged(request, archive.etag):
+        return Whole.NOTHING
     return _ranges(request, archive)
 
 
@@ -90,24 +95,25 @@ def answer(request: Request, archive: Archived) -> Response:
         "ETag": archive.etag,
         "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(archive.sha256)).decode()}:",
     }
-    if _is_known(request, archive):
+    if is_unchanged(request, archive.etag):
         return Response(status_code=304, headers=headers)
     headers["Content-Disposition"] = as_attachment(archive.name)
     media_type = "application/octet-stream" if archive.name.endswith(".age") else "application/zip"
-    if spans is NOTHING:
+    if spans is Whole.NOTHING:
         headers["Content-Length"] = str(archive.size)
         return Response(headers=headers, media_type=media_type)
-    parts = _parts(archive, spans, media_type)
+    ranges = spans if isinstance(spans, list) else []
+    parts = _parts(archive, ranges, media_type)
     headers["Content-Length"] = str(sum(len(part.head) + part.span.end - part.span.start for part in parts))
-    if len(spans) == 1:
-        headers["Content-Range"] = _content_range(spans[0], archive.size)
-    elif spans:
+    if len(ranges) == 1:
+        headers["Content-Range"] = _content_range(ranges[0], archive.size)
+    elif ranges:
         media_type = f"multipart/byteranges; boundary={_boundary(parts)}"
     stored = archive.place.shelf.open(archive.place.name)
     if stored.size != archive.size:
         stored.close()
         raise StoredDamaged(archive.place.where, f"{stored.size:,} bytes", f"{archive.size:,}")
-    return _Download(stored, parts, status=206 if spans else 200, headers=headers, media_type=media_type)
+    return _Download(stored, parts, status=206 if ranges else 200, headers=headers, media_type=media_type)
 
 
 def _check_preconditions(request: Request, archive: Archived) -> None:
@@ -116,32 +122,27 @@ def _check_preconditions(request: Request, archive: Archived) -> None:
         raise PreconditionFailed
 
 
-def _is_known(request: Request, archive: Archived) -> bool:
-    given = ", ".join(request.headers.getlist("if-none-match")).strip()
-    return given == "*" or archive.etag in [tag.removeprefix("W/") for tag in _TAGS.findall(given)]
-
-
-def _ranges(request: Request, archive: Archived) -> list[Span]:
-    """The ranges that are asked for, or ALL. Raises RangeRefused when there is nothing in any of them.
+def _ranges(request: Request, archive: Archived) -> Whole | list[Span]:
+    """The ranges that are asked for, or all of it. Raises RangeRefused when there is nothing in any of them.
 
     A header that says nothing we understand is as none, and so is one behind an ``If-Range`` that is not ours.
     """
     given, unless = request.headers.getlist("range"), request.headers.getlist("if-range")
     if len(given) != 1 or (unless and unless != [archive.etag]):
-        return ALL
+        return Whole.ALL
     unit, _, text = given[0].partition("=")
     asked = [_RANGE.fullmatch(one.strip(" \t")) for one in text.split(",") if one.strip(" \t")]
     if unit.strip().lower() != "bytes" or not asked or len(asked) > _MOST_RANGES:
-        return ALL
+        return Whole.ALL
     found: list[Span] = []
     for one in asked:
         if one is None or (one["last"] and int(one["last"]) < int(one["first"])):
-            return ALL
+            return Whole.ALL
         found += _within(one, archive.size)
     if not found:
         raise RangeRefused(archive.size)
     is_more_than_all = sum(span.end - span.start for span in found) > archive.size
-    return ALL if is_more_than_all else found
+    return Whole.ALL if is_more_than_all else found
 
 
 def _within(one: re.Match[str], size: int) -> list[Span]:

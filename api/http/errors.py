@@ -13,6 +13,11 @@
     ├── BodyTooLarge                          more bytes than the limit (413)
     ├── PreconditionFailed                    it is not what the caller saw (412)
     ├── RangeRefused                          there is nothing in the range (416)
+    ├── TusVersionRefused                     another version of the protocol of uploads (412)
+    ├── UploadBusy                            somebody sends to it at this moment (423)
+    ├── UploadElsewhere, UploadInCrumbs       the upload does not go on there, or so (409)
+    ├── UploadDiffers                         what came is not what was announced (422)
+    ├── BodyTooSlow                           the body does not come (408)
     ├── NoRoom                                what is sent cannot be kept (507)
     ├── MediaTypeRefused                      a body of another type than is taken (415)
     ├── IdempotencyKeyRefused, …Busy, …Reused, …OfReplacedStream, AnswerToldOnce    about Idempotency-Key (400 to 422)
@@ -295,6 +300,84 @@ class RangeRefused(HttpRefusal):
 
     def __str__(self) -> str:
         return f"Range: found none that begins within the {self.size:,} bytes there are; expected one that does"
+
+
+@dataclass(eq=False)
+class TusVersionRefused(HttpRefusal):
+    """The request speaks no version of the protocol of uploads that we do."""
+
+    code: ClassVar[str] = "http.tus-version"
+    found: str
+    ours: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The version that we speak."""
+        return {"Tus-Version": self.ours}
+
+    def __str__(self) -> str:
+        return f"Tus-Resumable: found {self.found or 'none'}; expected {self.ours}"
+
+
+class UploadBusy(HttpRefusal):
+    """Somebody sends to this upload at this moment."""
+
+    code: ClassVar[str] = "http.upload-busy"
+
+    def __str__(self) -> str:
+        return "this upload is being sent to at this moment; ask with HEAD how far it is, and go on from there"
+
+
+@dataclass(eq=False)
+class UploadElsewhere(HttpRefusal):
+    """The upload goes on at another offset than the request says."""
+
+    code: ClassVar[str] = "http.upload-elsewhere"
+    found: int
+    expected: int | None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Where it goes on."""
+        return {} if self.expected is None else {"Upload-Offset": str(self.expected)}
+
+    def __str__(self) -> str:
+        where = "where HEAD says" if self.expected is None else f"{self.expected:,}"
+        return f"Upload-Offset: found {self.found:,}; expected {where}"
+
+
+@dataclass(eq=False)
+class UploadInCrumbs(HttpRefusal):
+    """The upload came in so many parts that no more are taken."""
+
+    code: ClassVar[str] = "http.upload-in-crumbs"
+    most: int
+
+    def __str__(self) -> str:
+        return f"this upload came in {self.most:,} parts; give it up, and begin again with larger ones"
+
+
+@dataclass(eq=False)
+class UploadDiffers(HttpRefusal):
+    """What came is not what was announced; nothing of it is kept."""
+
+    code: ClassVar[str] = "http.upload-differs"
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"found the SHA-256 {self.found}; expected {self.expected}; nothing of it is kept"
+
+
+@dataclass(eq=False)
+class BodyTooSlow(HttpRefusal):
+    """The body does not come, or too slowly to be waited for."""
+
+    code: ClassVar[str] = "http.body-too-slow"
+    least_bytes_s: int
+
+    def __str__(self) -> str:
+        return f"found a body that does not come; expected at least {self.least_bytes_s:,} bytes a second"
 
 
 class NoRoom(HttpRefusal):

@@ -143,14 +143,14 @@ def uploads(settings: Settings, account: AccountId) -> list[Uploaded]:
 def _sent_items(shelf: Shelf, account: AccountId) -> Iterator[Item]:
     for item in shelf.items(account):
         stem = item.name.removeprefix(f"{account}/").removesuffix(".zip")
-        if item.name == _name(account, stem) and is_canonical(stem):
+        if item.name == name_of(account, stem) and is_canonical(stem):
             yield item
 
 
 def sent(settings: Settings, account: AccountId, archive: str) -> tuple[Uploaded, Place]:
     """An archive that was sent, and where it is. Raises FileUnknown."""
     shelf = shelves(settings).uploads
-    item = shelf.find(_name(account, archive)) if is_canonical(archive) else None
+    item = shelf.find(name_of(account, archive)) if is_canonical(archive) else None
     if item is None:
         raise FileUnknown("archive", archive)
     return _uploaded(shelf, account, item), Place(shelf, item.name)
@@ -163,7 +163,8 @@ def forget(settings: Settings, account: AccountId, archive: str) -> None:
     place.shelf.delete(_beside(place.name))
 
 
-def _name(account: AccountId, archive: str) -> str:
+def name_of(account: AccountId, archive: str) -> str:
+    """What an archive that was sent is called on its shelf."""
     return f"{account}/{archive}.zip"
 
 
@@ -189,11 +190,12 @@ def _sha256(shelf: Shelf, item: Item) -> str:
         found = sha256_of(stored)
     finally:
         stored.close()
-    _tell_beside(shelf, item.name, found)
+    tell_beside(shelf, item.name, found)
     return found
 
 
-def _tell_beside(shelf: Shelf, name: str, sha256: str) -> None:
+def tell_beside(shelf: Shelf, name: str, sha256: str) -> None:
+    """Say beside what was sent what is known of it."""
     with shelf.put(_beside(name)) as sink:
         sink.write(msgspec.json.encode(_Known(sha256=sha256)))
 
@@ -203,7 +205,7 @@ async def keep(settings: Settings, account: AccountId, content: AsyncIterator[by
     shelf = shelves(settings).uploads
     await run_sync(check_room, shelf, account)
     archive = new_id(at)
-    name = _name(account, archive)
+    name = name_of(account, archive)
     hashed, size = hashlib.sha256(), 0
     try:
         async with putting(shelf, name) as sink:
@@ -212,7 +214,7 @@ async def keep(settings: Settings, account: AccountId, content: AsyncIterator[by
                 size += len(piece)
                 await run_sync(sink.write, piece)
         sha256 = hashed.hexdigest()
-        await run_sync(_tell_beside, shelf, name, sha256)
+        await run_sync(tell_beside, shelf, name, sha256)
     except StorageFull as wrong:
         raise NoRoom from wrong
     return Uploaded(id=archive, size=size, sent_at=at, sha256=sha256)

@@ -109,6 +109,12 @@ STATUS: dict[type[CounterfoilError], int] = {
     h.PreconditionFailed: 412,
     h.RangeRefused: 416,
     h.NoRoom: 507,
+    h.TusVersionRefused: 412,
+    h.UploadBusy: 423,
+    h.UploadElsewhere: 409,
+    h.UploadInCrumbs: 409,
+    h.UploadDiffers: 422,
+    h.BodyTooSlow: 408,
     h.BodyTooLarge: 413,
     h.MediaTypeRefused: 415,
     h.FigureOutOfRange: 422,
@@ -249,7 +255,8 @@ def answer(request: Request, error: Exception, *, headers: dict[str, str] | None
     more = error.headers if isinstance(error, h.HttpRefusal) else {}
     if isinstance(error, TooManyTries):
         more = {"Retry-After": str(error.retry_after_s)}
-    all_headers = {**_HEADERS.get(problem.status, {}), **more, **(headers or {})}
+    always = getattr(request.state, "headers", {})
+    all_headers = {**_HEADERS.get(problem.status, {}), **always, **more, **(headers or {})}
     return Response(msgspec.json.encode(problem), problem.status, all_headers, MEDIA_TYPE)
 
 
