@@ -589,6 +589,7 @@ _CHANGES_OF_AN_OPEN_ACCOUNT = (
 _ADMINISTERED = (
     Renamed,
     Closed,
+    Reopened,
     AccessGranted,
     AccessChanged,
     AccessRevoked,
@@ -705,6 +706,8 @@ def check_member(control: Control, person: PersonId, event: Any) -> None:
     role = member.role if member else None
     if role not in (Role.OWNER, Role.ADMINISTRATOR):
         raise RoleLacking("administering the account", role.value if role else "no member", "owners and administrators")
+    if isinstance(event, (Closed, Reopened)) and role is not Role.OWNER:
+        raise RoleLacking("closing or reopening the account", role.value, "owners")
     if isinstance(event, (AccessGranted, AccessChanged, AccessRevoked)) and role is not Role.OWNER:
         subject = control.member(event.person)
         if Role.OWNER in (getattr(event, "role", None), subject.role if subject else None):

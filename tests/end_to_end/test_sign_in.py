@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import secrets
 import statistics
@@ -12,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -20,6 +22,7 @@ import pytest
 from msgspec.structs import replace
 from nacl import pwhash
 
+from api.cli.program import run
 from api.http import create_app
 from api.http.credentials import AT_ONCE, MOST_WAITING, hashing
 from api.http.guessing import MOST_WRONG
@@ -686,3 +689,32 @@ def test_no_more_hash_at_once_than_memory_is_meant_for() -> None:
         return await asyncio.gather(*asked)
 
     assert max(asyncio.run(ask())) == AT_ONCE
+
+
+def test_tokens_and_passwords_at_the_terminal(
+    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("HOME", str(tmp_path)), ("DATABASE_URL", empty_database), ("AS", "an@example.com")):
+        monkeypatch.setenv(f"COUNTERFOIL_{name}", value)
+    (tmp_path / "short.txt").write_text("too short\n")
+    assert run(["account", "open", "Acme BV"]) == 0
+    capsys.readouterr()
+
+    assert run(["token", "create", "--scope", "read", "--account", "acme-bv", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert run(["token", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    refused = [
+        run(["token", "create", "--scope", "everything"]),
+        run(["password", "set", "--from", f"file:{tmp_path / 'short.txt'}"]),
+        run(["password", "set"]),
+    ]
+    told = capsys.readouterr().err
+    assert run(["token", "revoke", made["id"]]) == 0
+    assert run(["token", "list"]) == 0
+
+    assert made["token"].startswith("cf_")
+    assert (listed[0]["id"], listed[0]["scopes"]) == (made["id"], ["read"])
+    assert refused == [1, 1, 1]
+    assert "expected at least 15" in told
+    assert "You have no API token." in capsys.readouterr().out
