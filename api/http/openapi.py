@@ -215,7 +215,7 @@ def _answer(
     description: str, known: Operation, status: int, references: dict[str, Any], *, takes_key: bool, is_read: bool
 ) -> dict[str, Any]:
     headers = ["X-Request-Id", *known.headers]
-    has_tag = known.answer in _STATES or (is_read and known.answer is not None)
+    has_tag = known.answer in _STATES or (is_read and known.answer is not None and not isinstance(known.answer, File))
     headers += ["ETag"] if has_tag and "ETag" not in headers else []
     headers += ["Location"] if status == 201 else []
     headers += ["Link"] if isinstance(known.answer, Items) and known.answer.is_page else []

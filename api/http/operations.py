@@ -123,6 +123,7 @@ _MAKE: dict[Kind, dict[str, Any]] = {
         "template": {"fields": ["number", "issue_date", "lines", "totals"], "colour": "#224466"},
     },
     Kind.LEDGER_ACCOUNT: {"number": "8000", "name": "Sales", "type": "income"},
+    Kind.QUOTE: {"customer": CUSTOMER, "issue_date": "2026-01-31", "valid_until": "2026-02-28", "lines": [_LINE]},
     Kind.SUBSCRIPTION: {
         "customer": CUSTOMER,
         "lines": [_LINE],
@@ -279,6 +280,7 @@ OPERATIONS: dict[str, Operation] = {
         "change_account", accounts.AccountShown, {"name": "Houtwerk & Zonen", "settings": {"retention_days": 60}}
     ),
     f"POST {_AT}/close": Operation("close_account", accounts.AccountShown, {"reason": "The company was sold"}),
+    f"POST {_AT}/reopen": Operation("reopen_account", accounts.AccountShown),
     f"GET {_AT}/members": Operation("list_members", Items(c.Member)),
     f"POST {_AT}/members": Operation(
         "add_member", c.Member, {"email": "jo@example.com", "name": "Jo", "role": "editor"}
@@ -306,7 +308,7 @@ OPERATIONS: dict[str, Operation] = {
     f"PUT {_AT}/people/{{person}}/consent": Operation("consent_to_link"),
     f"GET {_AT}/notifications": Operation("list_notifications", NoticesPage, headers=("Link",)),
     f"POST {_AT}/notifications/read": Operation("mark_notifications_read", NoticesLeft, {}),
-    f"PUT {_AT}/notifications/topics": Operation("choose_topics", Topics, {"topics": ["restores", "failed_backups"]}),
+    f"PUT {_AT}/notifications/topics": Operation("choose_topics", Topics, {"topics": ["restores", "failed-backups"]}),
     **{line: operation for kind in Kind for line, operation in _of_kind(kind).items()},
     f"POST {_AT}/backups": Operation("take_backup", JobShown, {}, headers=_JOB_MADE),
     f"GET {_AT}/backups": Operation("list_backups", Items(files.BackupListed)),
