@@ -12,7 +12,6 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,17 +28,17 @@ OPEN_PATHS = frozenset({OPENAPI_PATH})  # what anybody may read: it says nothing
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]{1,200})", re.IGNORECASE)
 _ACCOUNT = re.compile(r"/v1/accounts/([^/\0]+)")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
-    "Referrer-Policy": "no-referrer",
-}
-_FOR_TWO_YEARS = "max-age=63072000; includeSubDomains"
+_HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=()"),
+    (b"referrer-policy", b"no-referrer"),
+]
+_FOR_TWO_YEARS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
 
 class Gate:
@@ -166,10 +165,10 @@ class _Answering:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.begun = True
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._request_id
+            headers = message["headers"] = list(message["headers"])
+            given = {name for name, _ in headers}
+            headers.append((b"x-request-id", self._request_id.encode()))
             if self._is_secure:
-                headers["Strict-Transport-Security"] = _FOR_TWO_YEARS
-            for name, value in _HEADERS.items():
-                headers.setdefault(name, value)
+                headers.append(_FOR_TWO_YEARS)
+            headers += [header for header in _HEADERS if header[0] not in given]
         await self._send(message)

@@ -26,7 +26,7 @@ def snapshot(application: Application, account: AccountId, kind: Kind, entity: s
     if not is_canonical(entity):
         raise EntityUnknown(kind.value, entity)
     parameters = {"account": account, "entity": entity, "kind": kind.value}
-    with application.database.transaction(account) as connection:
+    with application.database.connection() as connection:
         row = connection.execute(SQL["read_entity"], parameters).fetchone()
     if row is None:
         raise EntityUnknown(kind.value, entity)

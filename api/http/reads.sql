@@ -1,9 +1,6 @@
 -- name: read_entity
--- The snapshot of one entity in the live stream. Keys: streams_live_key, entities_pkey.
-SELECT s.stream_id, e.version, e.state
-FROM streams s JOIN entities e ON e.account_id = s.account_id AND e.stream_id = s.stream_id
-WHERE s.account_id = %(account)s AND s.status = 'live'
-  AND e.entity_id = %(entity)s AND e.kind = %(kind)s AND NOT e.deleted;
+-- The snapshot of one entity in the live stream; it sets the account itself. Keys: streams_live_key, entities_pkey.
+SELECT stream_id, version, state FROM read_entity_1(%(account)s::uuid, %(entity)s::uuid, %(kind)s);
 
 -- name: list_taken
 -- The backups that the account's own history tells of, newest first. Key: control_events_pkey.
