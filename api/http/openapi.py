@@ -47,6 +47,7 @@ _PARAMETERS = {
     "payment": "The payment's id within the document",
     "attachment": "The attachment's id within the document",
     "archive": "The archive's id",
+    "upload": "The upload's id, which is the archive's once it came whole",
     "job": "The job's id",
     "state": "A state of jobs",
     "person": "The person's id",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from api.http import account_settings, accounts, actions, credentials, files, keys, related
+from api.http import account_settings, accounts, actions, credentials, files, keys, related, resumable
 from api.http.schemas import COLLECTIONS, SCHEMAS
 from api.jobs.shown import JobListed, JobShown
 from api.ubl import ImportReport
@@ -319,6 +319,11 @@ OPERATIONS: dict[str, Operation] = {
     f"POST {_AT}/archives": Operation("send_archive", files.Uploaded),
     f"GET {_AT}/archives": Operation("list_archives", Items(files.Uploaded)),
     f"DELETE {_AT}/archives/{{archive}}": Operation("delete_archive"),
+    f"GET {_AT}/archives/uploads": Operation("list_uploads", Items(resumable.Going)),
+    f"POST {_AT}/archives/uploads": Operation("begin_upload", resumable.Going),
+    f"GET {_AT}/archives/uploads/{{upload}}": Operation("read_upload", resumable.Going),
+    f"PATCH {_AT}/archives/uploads/{{upload}}": Operation("send_to_upload"),
+    f"DELETE {_AT}/archives/uploads/{{upload}}": Operation("give_up_upload"),
     f"GET {_AT}/archives/{{archive}}": Operation("download_archive", File(_ZIP)),
     f"GET {_AT}/archives/{{archive}}/inspection": Operation("inspect_archive", Inspection),
     f"POST {_AT}/archives/{{archive}}/inspection": Operation("inspect_locked_archive", Inspection, {}),

@@ -40,6 +40,9 @@ from snapshots.shelves.errors import NameTaken, StorageFull
 VERSION = "1.0.0"
 _EXTENSIONS = "creation,termination,expiration"
 _MEDIA_TYPE = "application/offset+octet-stream"
+_PART = {
+    "requestBody": {"required": True, "content": {_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+}
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
 _MOST_METADATA = 4096
 _PAIR = re.compile(r"([\x21-\x2b\x2d-\x7e]+)(?: ([A-Za-z0-9+/=]*))?")
@@ -119,7 +122,8 @@ def begin(request: Request, asking: Inside) -> Response:
         at=asking.application.clock(),
     )
     location = f"/v1/accounts/{asking.access.account}/archives/uploads/{begun.id}"
-    return _answer(201, {"Location": location, "Upload-Expires": _date(begun.expires_at)})
+    headers = {"Tus-Resumable": VERSION, "Location": location, "Upload-Expires": _date(begun.expires_at)}
+    return replies.json(_going(begun), status=201, headers=headers)
 
 
 @router.head("/{upload}", include_in_schema=False)
@@ -141,7 +145,7 @@ def state(asking: Inside, upload: str) -> Response:
     return _answer(200, headers)
 
 
-@router.patch("/{upload}", status_code=204, summary="Send the next part of an archive")
+@router.patch("/{upload}", status_code=204, summary="Send the next part of an archive", openapi_extra=_PART)
 async def send(request: Request, asking: Inside, upload: str) -> Response:
     """The bytes from ``Upload-Offset`` on. What came is kept, whatever ends it; the last byte makes it an archive."""
     check_writes(asking.access.role, "sending an archive")
