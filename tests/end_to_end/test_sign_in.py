@@ -233,6 +233,7 @@ def test_a_hash_of_weaker_parameters_is_replaced_when_its_person_signs_in(place:
         kept = connection.execute("SELECT hash FROM passwords WHERE person_id = %s", (person.id,)).fetchone()
     assert answer.status_code == 201
     assert kept is not None
+    assert kept[0] != weak
     assert not passwords.is_outdated(kept[0])
 
 
