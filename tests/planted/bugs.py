@@ -57,9 +57,8 @@ BUGS = (
     Bug(
         "a backup does not see one moment",
         "domain/store/database.py",
-        '                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")\n'
-        "            if account",
-        "                pass\n            if account",
+        "[sql.SQL(_SNAPSHOT)] if snapshot else []",
+        "[]",
         "tests/faults/test_one_moment.py::test_r05_a_backup_with_a_write_between_any_two_of_its_statements_is_sound",
     ),
     Bug(
