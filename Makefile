@@ -4,12 +4,14 @@ UBL ?=
 COUNT ?= 10000000
 ROUNDS ?= 20
 MINUTES ?= 90
+EXAMPLES ?= 20
+SEED ?= 1
 
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench load fuzz faults planted serve clean
+.PHONY: help setup demo test check bench contract load fuzz faults planted serve clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -52,6 +54,9 @@ planted: $(READY) ## plant known bugs one after another, and see that a test fin
 
 races: $(READY) ## let processes race on an account, and a plain model follow any order of work, ROUNDS times the tests' share
 	COUNTERFOIL_RACES=$(ROUNDS) $(BIN)/python -m pytest -n 2 tests/faults/test_races.py tests/integration/test_any_order.py
+
+contract: $(READY) ## hold the service against its OpenAPI document with EXAMPLES (20) for each operation, from SEED
+	CONTRACT_EXAMPLES=$(EXAMPLES) CONTRACT_SEED=$(SEED) $(BIN)/python -m pytest -s tests/contract
 
 serve: $(READY) ## answer HTTP on 127.0.0.1:8017, or on COUNTERFOIL_HOST and COUNTERFOIL_PORT
 	$(BIN)/counterfoil serve

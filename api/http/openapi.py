@@ -87,7 +87,7 @@ _IF_MATCH = {
     "name": "If-Match",
     "in": "header",
     "description": "The entity tag that was seen; what is another by now is left alone (412)",
-    "schema": {"type": "string", "examples": ["*"]},
+    "schema": {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]{0,64}")$', "examples": ["*"]},
 }
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -261,7 +261,7 @@ def _refusals(method: str, path: str, operation: dict[str, Any], *, sees_version
     if is_write:
         found |= {409, 410, 422}
     if "requestBody" in operation or is_write:
-        found |= {413, 415}
+        found |= {408, 413, 415}
     if sees_versions:
         found |= {412}
     if is_archival:
