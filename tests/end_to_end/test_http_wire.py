@@ -13,17 +13,18 @@ from tests.fixtures.http_api import AccountOverHttp, Served
 BODY = b'{"party":{"name":"K"}}'
 
 
-def sent(served: Served, head: list[str], body: bytes = b"") -> bytes:
-    """All that is answered to these lines and that body, until the server closes or a second goes by."""
+def sent(served: Served, head: list[str], body: bytes = b"", *, ends: bool = False) -> bytes:
+    """All that is answered to these lines and that body, until the server closes; *ends*: the client does at once."""
     at = urlsplit(served.url)
     found = b""
     with socket.create_connection((at.hostname, at.port), timeout=20) as connection:
-        connection.sendall("\r\n".join([*head, "", ""]).encode() + body)
-        connection.shutdown(socket.SHUT_WR)
         try:
+            connection.sendall("\r\n".join([*head, "", ""]).encode() + body)
+            if ends:
+                connection.shutdown(socket.SHUT_WR)
             while more := connection.recv(65536):
                 found += more
-        except (ConnectionResetError, TimeoutError):
+        except (ConnectionResetError, BrokenPipeError):
             pass
     return found
 
@@ -82,12 +83,12 @@ def test_w10_a_request_that_contradicts_itself_is_refused(
 ) -> None:
     answer = sent(served, head(books, *more), body)
 
-    assert status(answer) in {0, 400, 413, 431, 501}
+    assert status(answer) in {0, 400, 413, 415, 431, 501}
     assert nothing_changed(books)
 
 
 def test_w10_chunks_without_end_are_no_request(served: Served, books: AccountOverHttp) -> None:
-    answer = sent(served, head(books, "Transfer-Encoding: chunked"), b"16\r\n" + BODY + b"\r\n")
+    answer = sent(served, head(books, "Transfer-Encoding: chunked"), b"16\r\n" + BODY + b"\r\n", ends=True)
 
     assert not 200 <= status(answer) < 300
     assert nothing_changed(books)
