@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api.http.catalogue import page
 from api.http.operations import OPERATIONS
+from tests.contract.promised import PROMISED, broken, summary
 from tests.end_to_end.test_http_access import described
 
 DOCUMENT = described()
@@ -101,3 +104,31 @@ def test_the_page_of_problems_is_that_of_the_errors_there_are() -> None:
     written = (Path(__file__).parents[2] / "docs" / "reference" / "problems.md").read_text("utf-8")
 
     assert written == page(), "write it anew: python -m api.http.catalogue > docs/reference/problems.md"
+
+
+def test_what_v1_promised_it_keeps() -> None:
+    promised = json.loads(PROMISED.read_text("utf-8"))
+
+    assert not broken(promised, summary(DOCUMENT)), "within /v1 only things are added: tests/contract/promised.py"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda now: now["operations"].pop("GET /v1/key"), "GET /v1/key is gone"),
+        (lambda now: now["operations"]["GET /v1/key"].update(id="x"), "GET /v1/key is called x, was read_public_key"),
+        (lambda now: now["schemas"]["Customer"]["fields"].remove("notes"), "Customer lost notes"),
+        (lambda now: now["schemas"]["CustomerFields"]["required"].append("notes"), "CustomerFields requires notes"),
+        (
+            lambda now: now["operations"]["GET /v1/accounts"]["parameters"].update({"query q": True}),
+            "GET /v1/accounts requires query q",
+        ),
+    ],
+)
+def test_what_would_break_a_client_is_seen(change: Callable[[dict[str, Any]], None], said: str) -> None:
+    now = summary(DOCUMENT)
+    before = json.loads(json.dumps(now))
+
+    change(now)
+
+    assert broken(before, now) == [said]
