@@ -91,13 +91,13 @@ def test_a_body_may_have_lines_ended_as_windows_does(books: AccountOverHttp) -> 
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", ""])
-def test_a_body_of_another_type_is_refused(books: AccountOverHttp, content_type: str) -> None:
+def test_w12_a_body_of_another_type_is_refused(books: AccountOverHttp, content_type: str) -> None:
     answer = books.post("customers", content=b'{"party":{"name":"K"}}', headers={"Content-Type": content_type})
 
     assert problem(answer)[:2] == (415, "http.media-type-refused")
 
 
-def test_a_compressed_body_is_refused(books: AccountOverHttp) -> None:
+def test_w10_a_compressed_body_is_refused(books: AccountOverHttp) -> None:
     answer = books.post("customers", content=b"{}", headers={**JSON, "Content-Encoding": "gzip"})
 
     assert problem(answer)[:2] == (415, "http.media-type-refused")
@@ -109,7 +109,7 @@ def test_no_body_where_there_must_be_one_is_refused(books: AccountOverHttp, head
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_over_a_mebibyte_is_refused(books: AccountOverHttp, chunked: bool) -> None:
+def test_w10_a_body_over_a_mebibyte_is_refused(books: AccountOverHttp, chunked: bool) -> None:
     body = json.dumps({"party": {"name": "K"}, "notes": "x" * MIB}).encode()
 
     answer = books.post("customers", content=iter([body]) if chunked else body, headers=JSON)
@@ -118,7 +118,7 @@ def test_a_body_over_a_mebibyte_is_refused(books: AccountOverHttp, chunked: bool
 
 
 @pytest.mark.parametrize("field", ["id", "version", "actor", "at", "via", "deleted", "position", "stream"])
-def test_what_only_we_may_say_is_an_unknown_field(books: AccountOverHttp, field: str) -> None:
+def test_t15_what_only_we_may_say_is_an_unknown_field(books: AccountOverHttp, field: str) -> None:
     made = books.post("customers", {"party": {"name": "K"}, field: "1"})
     changed = books.ask("PATCH", f"customers/{books.customer()}", {field: "1"})
 
@@ -233,7 +233,7 @@ def test_settings_that_cannot_be_are_refused(books: AccountOverHttp, fields: dic
         "cursor=%FF",
     ],
 )
-def test_a_query_that_cannot_be_is_refused(books: AccountOverHttp, query: str) -> None:
+def test_w12_a_query_that_cannot_be_is_refused(books: AccountOverHttp, query: str) -> None:
     assert problem(books.get(f"customers?{query}"))[0] == 400
 
 
@@ -301,7 +301,7 @@ def test_a_request_that_breaks_off_leaves_the_server_answering(served: Served, v
     assert books.get("customers").json()["items"] == []
 
 
-def test_an_error_that_nobody_expected_tells_nothing_but_the_requests_id(
+def test_w13_an_error_that_nobody_expected_tells_nothing_but_the_requests_id(
     served: Served, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A table that is not there is an error that no rule names: its text holds the statement."""
@@ -386,3 +386,22 @@ def test_a_problem_tells_of_a_bounded_number_of_fields(books: AccountOverHttp) -
     fields = {"customer": books.customer(), "lines": [{**LINE, "unit": ""}] * 1_000}
 
     assert len(books.post("invoices", fields).json()["errors"]) == 20
+
+
+def test_w12_a_field_of_the_body_is_not_taken_from_the_address(books: AccountOverHttp) -> None:
+    answer = books.post("customers?notes=x", {"party": {"name": "K"}, "notes": "y"})
+
+    assert problem(answer)[:2] == (400, "http.request-invalid")
+    assert books.get("customers").json()["items"] == []
+
+
+@pytest.mark.parametrize("name", ["X-Actor", "X-User", "X-Account", "X-Tenant", "X-Role", "X-Forwarded-User", "X-Via"])
+def test_t15_no_header_says_who_acts_or_where(books: AccountOverHttp, name: str) -> None:
+    other = books.visitor.open_account("Ander")
+
+    made = books.post("customers", {"party": {"name": "K"}}, headers={name: other.id})
+
+    (entry,) = books.get("timeline?kind=customer").json()["entries"]
+    assert made.status_code == 201
+    assert other.get("customers").json()["items"] == []
+    assert (entry["actor"], entry["via"]) == (f"person:{books.visitor.person}", "api")
