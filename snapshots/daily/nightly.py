@@ -45,7 +45,7 @@ from snapshots.trust.signing import KeyRing, Signer
 LOG = logging.getLogger(__name__)
 ACTOR = Actor.system("daily-backup")
 TRY_AGAIN_AFTER = (timedelta(minutes=5), timedelta(minutes=20), timedelta(hours=1))
-AT_ONCE = 3  # accounts: one is packed while the server assembles the others' lines
+AT_ONCE = 6  # accounts: some wait for the disk, one is packed, and the server assembles the lines of others
 _A_CLAIM = 30  # accounts: few enough that other processes get theirs
 _MOST_FIGURES = 50  # named in an alarm; all are counted
 _encode = msgspec.json.Encoder().encode
