@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +14,7 @@ from api.downloads import record_download
 from api.http import downloads, files, replies
 from api.http.bodies import OptionalFields, check_not_encoded, chunks, media_type
 from api.http.caller import Caller, Inside
-from api.http.errors import MediaTypeRefused
+from api.http.errors import IdempotencyKeyBusy, MediaTypeRefused
 from api.http.jobs import accepted
 from api.http.schemas import body_of
 from api.jobs.requests import BackupFields, RestoreFields, UnlockFields, lock_of, restore_choices, unlock_of
@@ -91,7 +92,20 @@ async def send(request: Request, asking: Inside) -> Response:
     content = chunks(request, asking.settings.upload_limit_bytes)
     kept = await files.keep(asking.settings, asking.access.account, content, at=asking.application.clock())
     location = f"/v1/accounts/{asking.access.account}/archives/{kept.id}"
-    return replies.json(kept, status=201, headers={"Location": location})
+    answer = replies.json(kept, status=201, headers={"Location": location})
+    request.state.body_sha256 = bytes.fromhex(kept.sha256 or "")
+    await run_sync(_keep_sent, asking, kept.id, answer)
+    return answer
+
+
+def _keep_sent(asking: Caller, archive: str, answer: Response) -> None:
+    """Remember the answer to an archive that was sent; one that was sent before is not there twice."""
+    try:
+        with asking.application.database.transaction(asking.access.account) as connection:
+            asking.keep(connection, answer)
+    except IdempotencyKeyBusy:
+        files.forget(asking.settings, asking.access.account, archive)
+        raise
 
 
 @archives.get("", summary="List the archives that were sent")

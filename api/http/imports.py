@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
+import msgspec
 from fastapi import APIRouter, Depends, Query
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -12,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from api.http import replies
-from api.http.bodies import check_not_encoded, chunks, media_type
+from api.http.bodies import check_not_encoded, chunks, media_type, note
 from api.http.caller import Inside
 from api.http.errors import BodyRefused, MediaTypeRefused
 from api.http.observing import READING_WITHIN_S
@@ -71,6 +73,8 @@ async def sent_files(request: Request) -> list[tuple[str, bytes]]:
         request.state.deadline.extend(READING_WITHIN_S)  # they are judged and recorded one after another
         if not files or len(files) != len(form.multi_items()):
             raise BodyRefused("files", "none, or other parts beside them", "at least one file named files")
+    # A form that is sent again has another boundary; the files are what was asked.
+    note(request, msgspec.json.encode([(name, hashlib.sha256(file).hexdigest()) for name, file in files]))
     return files
 
 
@@ -85,4 +89,8 @@ def import_ubl(
     report = import_documents(asking.application, asking.access.account, asking.actor, files, any_supplier=any_supplier)
     if not report.imported:
         raise NothingImported(report)
-    return replies.json(report)
+    answer = replies.json(report)
+    # Each file was imported by itself. Whoever sends them again finds their numbers taken, and so this answer.
+    with asking.application.database.transaction(asking.access.account) as connection:
+        asking.keep(connection, answer)
+    return answer

@@ -203,3 +203,17 @@ def test_a_form_without_files_is_refused(books: AccountOverHttp, sent: dict[str,
 
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_an_import_that_is_sent_again_with_its_key_imports_nothing_again(books: AccountOverHttp) -> None:
+    """The forms differ in their boundary; the files are the same."""
+    named = {"Idempotency-Key": "import-1"}
+    sent = files(invoice("2026-00007"), b"<html/>")
+
+    first, again = (books.post("imports/ubl?any_supplier=true", files=sent, headers=named) for _ in range(2))
+    other = books.post("imports/ubl?any_supplier=true", files=files(invoice("2026-00007")), headers=named)
+
+    assert (first.status_code, again.headers["idempotent-replayed"]) == (200, "true")
+    assert again.content == first.content
+    assert other.json()["code"] == "http.idempotency-key-reused"
+    assert len(books.get("invoices").json()["items"]) == 1

@@ -342,3 +342,15 @@ def test_a_token_that_was_told_is_not_kept(served: Served, visitor: Visitor) -> 
 
     assert len(kept) == 1
     assert token not in str(kept)
+
+
+def test_an_archive_is_kept_once_and_another_under_its_key_is_not(books: AccountOverHttp) -> None:
+    named = key() | {"Content-Type": "application/zip"}
+
+    first, again = (books.asked("POST", "archives", content=b"PK one", headers=named) for _ in range(2))
+    other = books.asked("POST", "archives", content=b"PK two", headers=named)
+
+    assert first.status_code == 201
+    assert same(first, again)
+    assert other.json()["code"] == "http.idempotency-key-reused"
+    assert [one["id"] for one in books.get("archives").json()["items"]] == [first.json()["id"]]
