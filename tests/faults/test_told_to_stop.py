@@ -20,6 +20,7 @@ from api.jobs.desk import Errand
 from api.jobs.running import run_job
 from api.jobs.shown import read_job
 from api.settings import Settings
+from domain.application import utc_now
 from domain.credentials import create_token
 from domain.store.database import Database
 from tests.faults.test_interrupted import live, unfinished_rows
@@ -47,7 +48,7 @@ def test_f18_a_service_that_is_told_to_stop_during_a_restore_finishes_it_or_hand
         archive = books.backup(tmp_path)
         books.customer("Since then")
         before = live(books)
-        token = create_token(database, books.person, at=opened.clock(), name="test").secret
+        token = create_token(database, books.person, at=utc_now(), name="test").secret
         port = _free()
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")},
