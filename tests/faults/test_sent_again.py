@@ -50,6 +50,7 @@ class Server(NamedTuple):
             with database.connection():
                 pass  # the pool would mend its first connection by itself, a second later
             self.application.database = database
+            self.app.middleware_stack = None  # made anew by the next request, over this database
             with self.wire.broken(breaks_at, lost):
                 return asyncio.run(ask())
 
