@@ -27,6 +27,7 @@ from domain.errors import ArchiveError, CounterfoilError
 from domain.ids import AccountId
 from domain.parties import Value
 from domain.store.database import KEEPER, DatabaseUnavailable, Row
+from domain.store.streams import AccountUnknown
 from projections.control_totals import ControlTotals
 from snapshots.backup import Hashed, write_archive
 from snapshots.container import Limits
@@ -34,7 +35,7 @@ from snapshots.daily.comparing import shrunk_figures
 from snapshots.daily.nights import next_night
 from snapshots.daily.reading_back import read_back
 from snapshots.daily.retention import Kept, worth_keeping
-from snapshots.daily.schedule import SQL, KeptBackup, Standing, claim_due, read_standing, schedule_new
+from snapshots.daily.schedule import SQL, KeptBackup, Standing, Turn, claim_due, read_standing, schedule_new
 from snapshots.format.manifest import Manifest
 from snapshots.reading.archive import open_archive
 from snapshots.reading.examination import Examiner
@@ -97,13 +98,15 @@ def run_due(keeping: Keeping, *, is_over: Callable[[], bool] = lambda: False) ->
     night = Night()
     with application.database.session(KEEPER) as keeper, ThreadPoolExecutor(AT_ONCE, "daily-backup") as pool:
         while turns := claim_due(keeper, application.clock(), most=_A_CLAIM):
-            due = [turn.account for turn in turns if turn.changed and turn.due_at <= application.clock()]
+            due = {turn.account: turn for turn in turns if turn.changed and turn.due_at <= application.clock()}
             signing = _Signing(keeping.keys)
-            begun = {account: pool.submit(_unless_over, keeping, signing, account, is_over) for account in due}
+            ours = {"accounts": [account for (account,) in keeper.execute(SQL["lock_accounts"], {"accounts": [*due]})]}
+            begun = {one: pool.submit(_unless_over, keeping, signing, due[one], is_over) for one in ours["accounts"]}
             try:
                 done = [one.result() for one in begun.values()]
             finally:  # broken off, whoever waits is not begun
                 waiting = [account for account, one in begun.items() if one.cancel() or not one.result()]
+                keeper.execute(SQL["unlock_accounts"], ours)
                 keeper.execute(SQL["release"], {"accounts": waiting})
             night = _sum(night, Night(unchanged=len(turns) - len(due)), *(one for one in done if one))
             if is_over():
@@ -134,20 +137,25 @@ class _Signing:
         return self._keys.ring()
 
 
-def _unless_over(keeping: Keeping, signing: _Signing, account: AccountId, is_over: Callable[[], bool]) -> Night | None:
-    return None if is_over() else _back_up(keeping, signing, account)
+def _unless_over(keeping: Keeping, signing: _Signing, turn: Turn, is_over: Callable[[], bool]) -> Night | None:
+    return None if is_over() else _back_up(keeping, signing, turn.account, due_at=turn.due_at)
 
 
 def _sum(*nights: Night) -> Night:
     return Night(**{name: sum(getattr(one, name) for one in nights) for name in Night.__struct_fields__})
 
 
-def _back_up(keeping: Keeping, signing: _Signing, account: AccountId) -> Night:
+def _back_up(keeping: Keeping, signing: _Signing, account: AccountId, due_at: datetime | None = None) -> Night:
+    """Nothing where it was done, or the account erased, since it was *due_at*."""
     try:
         standing = read_standing(keeping.application.database, account)
+    except AccountUnknown:
+        return Night()
     except (CounterfoilError, psycopg.Error):
         LOG.exception("daily backup of account %s: it could not be looked at", account)
         return Night(failed=1)
+    if due_at is not None and standing.due_at != due_at:
+        return Night()
     try:
         return _Taking(keeping, signing, account, standing).run()
     except psycopg.OperationalError as wrong:

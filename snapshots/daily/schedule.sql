@@ -25,6 +25,15 @@ RETURNING d.account_id::text, d.time_zone, d.next_at,
               SELECT 1 FROM control_events c
               WHERE c.account_id = d.account_id AND c.position > d.control_position AND c.type = ANY(%(types)s));
 
+-- name: lock_accounts
+-- Those that the session has to itself from here on: whoever takes a daily backup holds this, and so does who erases, so
+-- that nobody comes between, whatever a clock says and however long it takes.
+SELECT account FROM unnest(%(accounts)s::text[]) AS account
+WHERE pg_try_advisory_lock(hashtextextended('daily-backup ' || account, 0));
+
+-- name: unlock_accounts
+SELECT pg_advisory_unlock(hashtextextended('daily-backup ' || account, 0)) FROM unnest(%(accounts)s::text[]) AS account;
+
 -- name: put_off
 -- For the keeper: who did not change, and whose time was planned wrongly.
 UPDATE daily_backups d
@@ -51,7 +60,7 @@ UPDATE daily_backups SET rehearse_at = %(next)s WHERE account_id = %(account)s;
 SELECT a.slug, a.control_position, a.control, d.attempts, d.next_at, d.stream_id, d.position, d.archive, d.totals,
        d.kept
 FROM accounts a JOIN daily_backups d ON d.account_id = a.account_id
-WHERE a.account_id = %(account)s;
+WHERE a.account_id = %(account)s AND a.erased_at IS NULL;
 
 -- name: record_taken
 UPDATE daily_backups

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
+from threading import Event
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,7 +25,7 @@ from domain.store.database import Database
 from domain.tree import Frontier, append
 from snapshots.container import Limits
 from snapshots.daily.nightly import TRY_AGAIN_AFTER, Keeping, Night, back_up, run_due
-from snapshots.daily.schedule import schedule_new
+from snapshots.daily.schedule import claim_due, schedule_new
 from snapshots.daily.status import BackupStatus, backup_status
 from snapshots.reading.inspection import inspect_archive
 from snapshots.shelves import FolderShelf, Sink
@@ -226,6 +228,61 @@ def test_what_a_killed_process_had_claimed_is_anybodys_again_after_a_while(alone
     came.append(run_due(nights.keeping))
 
     assert came == [Night(), Night(taken=1)]
+
+
+class SlowShelf(FolderShelf):
+    """A shelf that was told to wait when something stands on it: whoever put it there is thought dead."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.waits = Event()
+        self.goes_on = Event()
+
+    @contextmanager
+    def put(self, name: str) -> Iterator[Sink]:
+        with super().put(name) as sink:
+            yield sink
+        if not self.waits.is_set():
+            self.waits.set()
+            assert self.goes_on.wait(60)
+
+
+def test_r13_who_is_at_work_for_longer_than_a_claim_lasts_is_left_alone(alone: Database, tmp_path: Path) -> None:
+    slow = SlowShelf(tmp_path / "slow")
+    nights = Nights(Books(open_in(alone)), tmp_path, slow)
+    nights.wait()
+    with ThreadPoolExecutor(1) as pool:
+        thought_dead = pool.submit(run_due, nights.keeping)
+        try:
+            assert slow.waits.wait(60)
+            nights.books.clock.now += timedelta(minutes=31)
+            meanwhile = run_due(nights.keeping)
+        finally:
+            slow.goes_on.set()
+        came = thought_dead.result(timeout=60)
+
+    (taken,) = nights.recorded(c.BackupTaken)
+    assert (meanwhile, came) == (Night(), Night(taken=1))
+    assert nights.files() == [taken.file]
+    assert sha256((tmp_path / "slow" / nights.account / taken.file).read_bytes()).hexdigest() == taken.sha256
+
+
+def test_what_another_process_did_between_claim_and_beginning_is_not_done_again(
+    alone: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights = Nights(Books(open_in(alone)), tmp_path)
+    nights.wait()
+
+    def slower(keeper: Any, now: datetime, *, most: int) -> Any:
+        turns = claim_due(keeper, now, most=most)
+        monkeypatch.undo()
+        back_up(nights.keeping, nights.account)
+        return turns
+
+    monkeypatch.setattr("snapshots.daily.nightly.claim_due", slower)
+
+    assert run_due(nights.keeping) == Night()
+    assert len(nights.recorded(c.BackupTaken)) == len(nights.files()) == 1
 
 
 # What is checked before one counts
