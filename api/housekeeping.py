@@ -102,11 +102,14 @@ def clean_up(installation: Installation) -> CleanupReport:
     )
 
 
-def _delete_archives(settings: Settings, account: AccountId) -> None:
-    """Delete the backups of an account, and what was sent for it."""
+def _delete_archives(settings: Settings, account: AccountId) -> int:
+    """Delete the backups of an account, and what was sent for it. How many files."""
+    deleted = 0
     for shelf in shelves(settings):
         for item in list(shelf.items(account)):
             shelf.delete(item.name)
+            deleted += 1
+    return deleted
 
 
 def _failure(account: AccountId, wrong: Exception) -> Failure:

@@ -1,8 +1,9 @@
 """Erasing accounts that were closed, once their time is up: announced a week before, wholly, and on the record.
 
 From one transaction on the account is nobody's, and no stream of it can be read, written or made live. Its rows and
-files go after that, rows in batches; who finds some left goes on with it. What stays is the account's id and one event:
-who opened and closed it, when, and up to which log. Nothing is ever erased of an account that is open.
+files go after that, rows in batches; who finds some left goes on with it. What somebody had begun in that very instant,
+such as sending an archive, may come after: so all of it is deleted once more the next day. What stays is the account's
+id and one event: who opened and closed it, when, and up to which log. Nothing of an account that is open is erased.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from snapshots.fresh.swap import Live, read_live
 SQL = statements("snapshots", "erasing.sql")
 FRESH = statements("snapshots.fresh", "fresh.sql")
 ANNOUNCED_BEFORE = timedelta(days=7)
+_ONCE_MORE_AFTER = timedelta(hours=12)  # by then whatever was begun before the erasure has ended
 _ACTOR = Actor.system("erasure")
 
 
@@ -56,22 +58,24 @@ def accounts_due(application: Application) -> list[Due]:
     return [Due(AccountId(account), is_begun) for account, is_begun in rows]
 
 
-def erase_due(application: Application, due: Due, delete_files: Callable[[AccountId], None]) -> ErasureReport | None:
+def erase_due(application: Application, due: Due, delete_files: Callable[[AccountId], int]) -> ErasureReport | None:
     """Announce that an account is erased, erase it, or go on with that, whichever it is time for; None for neither.
 
-    *delete_files* deletes what is kept of it outside of the database; it may be called again. Raises what it does,
-    psycopg.Error, AccountUnknown; then the account is as it was, or its erasure is gone on with later.
+    *delete_files* deletes what is kept of it outside of the database, and says how much that was; it is called again.
+    Raises what it does, psycopg.Error, AccountUnknown; then the account is as it was, or its erasure is gone on with
+    later.
     """
     account = due.account
     if not due.is_begun:
         report = _begun(application, account)
         if report is None or report.outcome != "erased":
             return report
-    delete_files(account)
-    delete_all_rows(application.database, account)
+    deleted = delete_files(account) + delete_all_rows(application.database, account)
+    now = application.clock()
     with application.database.transaction(account) as connection:
-        connection.execute(SQL["note_erased_wholly"], {"account": account, "at": application.clock()})
-    return ErasureReport(account=account, outcome="erased")
+        settled = {"account": account, "at": now, "before": now - _ONCE_MORE_AFTER}
+        connection.execute(SQL["note_erased_wholly"], settled)
+    return ErasureReport(account=account, outcome="erased") if deleted else None
 
 
 def _begun(application: Application, account: AccountId) -> ErasureReport | None:
@@ -125,17 +129,20 @@ def _erased(live: Live, history: list[Row]) -> Erased:
     )
 
 
-def delete_all_rows(database: Database, account: AccountId) -> None:
-    """Delete all rows of an account that was erased, but for what stays on record. Safe to repeat."""
+def delete_all_rows(database: Database, account: AccountId) -> int:
+    """Delete all rows of an account that was erased, but for what stays on record. How many. Safe to repeat."""
+    deleted = 0
     with database.session(PURGER) as purger:
         tables = dict(purger.execute(SQL["list_tables"]).fetchall())
         for table in TopologicalSorter(tables).static_order():
             if table in tables:
-                _delete_from(purger, account, table)
+                deleted += _delete_from(purger, account, table)
+    return deleted
 
 
-def _delete_from(purger: Connection[Row], account: AccountId, table: str) -> None:
-    """In batches of a transaction each."""
+def _delete_from(purger: Connection[Row], account: AccountId, table: str) -> int:
+    """In batches of a transaction each. How many rows."""
+    deleted = 0
     batch = sql.SQL(
         "DELETE FROM {table} WHERE ctid = ANY(ARRAY("
         "SELECT ctid FROM {table} WHERE account_id = {account}{kept} LIMIT {rows}))"
@@ -148,5 +155,7 @@ def _delete_from(purger: Connection[Row], account: AccountId, table: str) -> Non
     while True:
         with purger.transaction():
             set_account(purger, account)
-            if purger.execute(batch).rowcount < ROWS_A_BATCH:
-                return
+            rows = purger.execute(batch).rowcount
+        deleted += rows
+        if rows < ROWS_A_BATCH:
+            return deleted

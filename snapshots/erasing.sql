@@ -1,5 +1,5 @@
 -- name: list_due
--- The accounts whose time is up, or that are to be told soon, and those whose erasure broke off, for the purging role.
+-- The accounts whose time is up, or that are to be told soon, and those that were erased of late, for the purging role.
 -- Reads accounts once.
 SELECT account_id::text, erased_at IS NOT NULL FROM accounts
 WHERE (erased_at IS NULL AND erase_after <= %(until)s) OR (erased_at IS NOT NULL AND erased_wholly_at IS NULL)
@@ -12,8 +12,10 @@ WHERE account_id = %(account)s AND type IN ('account.opened', 'account.closed', 
 ORDER BY position;
 
 -- name: is_at_work
--- Whether somebody builds a stream of the account, or a job of it runs or is to run by now.
-SELECT EXISTS (SELECT 1 FROM streams WHERE account_id = %(account)s AND status = 'building')
+-- Whether somebody takes a daily backup of the account, which nobody begins until commit, or builds a stream of it, or a
+-- job of it runs or is to run by now.
+SELECT NOT pg_try_advisory_xact_lock(hashtextextended('daily-backup ' || %(account)s::uuid::text, 0))
+    OR EXISTS (SELECT 1 FROM streams WHERE account_id = %(account)s AND status = 'building')
     OR EXISTS (SELECT 1 FROM jobs WHERE account_id = %(account)s
                AND (state = 'running' OR (state = 'queued' AND due_at <= %(now)s)));
 
@@ -41,4 +43,5 @@ WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname 
 GROUP BY c.relname;
 
 -- name: note_erased_wholly
-UPDATE accounts SET erased_wholly_at = %(at)s WHERE account_id = %(account)s AND erased_at IS NOT NULL;
+-- Once it was erased some time ago.
+UPDATE accounts SET erased_wholly_at = %(at)s WHERE account_id = %(account)s AND erased_at <= %(before)s;

@@ -17,6 +17,7 @@ from domain.ids import AccountId, new_id
 from domain.store.database import APP, Row
 from domain.store.queue_schema import as_queue
 from domain.store.statements import statements
+from domain.store.streams import AccountUnknown
 
 SQL = statements("api.jobs", "jobs.sql")
 QUEUE_NAME = "jobs"
@@ -55,6 +56,7 @@ def enqueue(
     *request* is kept as it is and shown; *secrets* are sealed, and gone when the job ends. The job begins no sooner
     than *due_at* (default: as soon as may be); jobs of one account are done one after another, those that people ask
     for before those of the service. *within*: an open transaction that has set the account, to ask in that.
+    Raises AccountUnknown.
     """
     now = application.clock()
     job = Queued(account, new_id(now))
@@ -83,7 +85,8 @@ def enqueue(
 def _insert(
     connection: Connection[Row], job: Queued, parameters: dict[str, Any], priority: int, due_at: datetime | None
 ) -> None:
-    connection.execute(SQL["insert_job"], parameters)
+    if connection.execute(SQL["insert_job"], parameters).rowcount == 0:
+        raise AccountUnknown(job.account)
     with as_queue(connection, then=APP):
         deferrer = _queue().configure_task(
             TASK, queue=QUEUE_NAME, lock=job.account, priority=priority, schedule_at=due_at, connection=connection

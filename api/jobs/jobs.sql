@@ -1,7 +1,9 @@
 -- name: insert_job
+-- None for an account that was erased: whoever erases it holds a lock on its row. Key share lock on it until commit.
 INSERT INTO jobs (account_id, job_id, kind, state, requested_by, via, request_id, request, sealed, requested_at, due_at)
-VALUES (%(account)s, %(job)s, %(kind)s, 'queued', %(requested_by)s, %(via)s, %(request_id)s, %(request)s, %(sealed)s,
-        %(at)s, %(due_at)s);
+SELECT account_id, %(job)s, %(kind)s, 'queued', %(requested_by)s, %(via)s, %(request_id)s, %(request)s, %(sealed)s,
+       %(at)s, %(due_at)s
+FROM accounts WHERE account_id = %(account)s AND erased_at IS NULL FOR KEY SHARE;
 
 -- name: set_queue_id
 -- Key: jobs_pkey.

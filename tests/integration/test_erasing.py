@@ -25,12 +25,13 @@ from domain.application import Actor
 from domain.entity import NotPossible
 from domain.errors import CounterfoilError
 from domain.ids import AccountId
-from domain.store.database import APP, PURGER, Database
+from domain.store.database import APP, KEEPER, PURGER, Database
 from domain.store.streams import AccountUnknown
 from projections.notices import read_notices
 from projections.timeline import Filter, read_timeline
 from snapshots import erasing
 from snapshots.backup import take_backup
+from snapshots.daily.schedule import SQL as SCHEDULE
 from snapshots.fresh.building import fresh_stream
 from snapshots.fresh.swap import read_live
 from tests.faults.sweep.operations import furnish
@@ -267,6 +268,42 @@ def test_nothing_is_erased_while_somebody_is_at_work(closing: Closing) -> None:
     assert closing.cleaned() == [(closing.account, "erased")]
 
 
+def test_a_daily_backup_that_is_being_taken_is_waited_for(closing: Closing) -> None:
+    closing.close()
+    closing.pass_time(23)
+    closing.clock.now += 7 * DAY
+
+    with closing.database.session(KEEPER) as keeper:
+        keeper.execute(SCHEDULE["lock_accounts"], {"accounts": [closing.account]})
+        assert closing.cleaned() == [(closing.account, "busy")]
+    assert closing.cleaned() == [(closing.account, "erased")]
+
+
+def test_what_was_begun_in_the_instant_of_the_erasure_is_gone_the_next_day(closing: Closing) -> None:
+    closing.close()
+    closing.pass_time(23, 7)
+
+    shelves(closing.settings).uploads.put_new(f"{closing.account}/late.zip", closing.word.encode())
+    with closing.database.transaction(closing.account) as connection:
+        connection.execute(
+            "INSERT INTO attachments (account_id, sha256, bytes) VALUES (%s, sha256(%s), %s)",
+            (closing.account, closing.word.encode(), closing.word.encode()),
+        )
+
+    assert closing.pass_time(1, 1) == [["erased"], []]
+    assert closing.files_with(closing.word, closing.account) == []
+    closing.assert_gone()
+
+
+def test_no_job_is_asked_for_of_an_account_that_is_erased_at_that_moment(closing: Closing) -> None:
+    closing.close()
+    closing.pass_time(23, 7)
+
+    with pytest.raises(AccountUnknown):
+        enqueue(closing.application, closing.settings, closing.account, Actor.system("x"), "backup", request={})
+    closing.assert_gone()
+
+
 @pytest.mark.slow
 def test_an_erasure_that_fails_at_any_statement_has_not_begun_or_is_gone_on_with(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -315,10 +352,11 @@ def ready(database: Database, home: Path) -> Closing:
 
 
 def erase(closing: Closing) -> None:
-    def delete_files(account: AccountId) -> None:
-        for shelf in shelves(closing.settings):
-            for item in list(shelf.items(account)):
-                shelf.delete(item.name)
+    def delete_files(account: AccountId) -> int:
+        items = [(shelf, item) for shelf in shelves(closing.settings) for item in list(shelf.items(account))]
+        for shelf, item in items:
+            shelf.delete(item.name)
+        return len(items)
 
     for due in erasing.accounts_due(closing.application):
         erasing.erase_due(closing.application, due, delete_files)
