@@ -70,7 +70,7 @@ def stranger(served: Served) -> Visitor:
 
 
 @pytest.mark.parametrize(("method", "path"), BELOW_AN_ACCOUNT)
-def test_a_foreign_account_looks_like_one_that_is_not_there(
+def test_t01_a_foreign_account_looks_like_one_that_is_not_there(
     stranger: Visitor, foreign: AccountOverHttp, method: str, path: str
 ) -> None:
     none = str(new_id())
@@ -83,7 +83,7 @@ def test_a_foreign_account_looks_like_one_that_is_not_there(
     assert same(answer, other, foreign.id, none)
 
 
-def test_a_foreign_account_is_no_more_known_by_its_slug(stranger: Visitor, foreign: AccountOverHttp) -> None:
+def test_t01_a_foreign_account_is_no_more_known_by_its_slug(stranger: Visitor, foreign: AccountOverHttp) -> None:
     slug = foreign.get().json()["slug"]
 
     answer = stranger.http.get(f"/v1/accounts/{slug}")
@@ -91,7 +91,7 @@ def test_a_foreign_account_is_no_more_known_by_its_slug(stranger: Visitor, forei
     assert answer.json()["code"] == "account.unknown"
 
 
-def test_an_entity_of_another_account_looks_like_one_that_is_not_there(
+def test_t01_an_entity_of_another_account_looks_like_one_that_is_not_there(
     books: AccountOverHttp, foreign: AccountOverHttp
 ) -> None:
     theirs, none = foreign.customer(), str(new_id())
@@ -103,7 +103,7 @@ def test_an_entity_of_another_account_looks_like_one_that_is_not_there(
 
 
 @pytest.mark.parametrize("field", ["customer", "layout"])
-def test_a_document_cannot_refer_to_another_accounts_entity(
+def test_t01_a_document_cannot_refer_to_another_accounts_entity(
     books: AccountOverHttp, foreign: AccountOverHttp, field: str
 ) -> None:
     answer = books.post("invoices", {"customer": books.customer(), field: foreign.customer()})
@@ -133,14 +133,14 @@ def test_a_token_that_is_not_just_right_is_refused(nobody: httpx.Client, visitor
     assert answer.status_code == 401
 
 
-def test_two_tokens_at_once_are_refused(nobody: httpx.Client, visitor: Visitor) -> None:
+def test_w01_two_tokens_at_once_are_refused(nobody: httpx.Client, visitor: Visitor) -> None:
     headers = [("Authorization", f"Bearer {visitor.token}")] * 2
 
     assert nobody.get("/v1/people/me", headers=headers).status_code == 401
 
 
 @pytest.mark.parametrize("name", ["access_token", "token", "authorization"])
-def test_a_token_in_the_address_is_not_taken(nobody: httpx.Client, visitor: Visitor, name: str) -> None:
+def test_w01_a_token_in_the_address_is_not_taken(nobody: httpx.Client, visitor: Visitor, name: str) -> None:
     assert nobody.get("/v1/people/me", params={name: visitor.token}).status_code == 401
 
 
@@ -177,7 +177,7 @@ def test_anybody_may_read_how_the_api_works(nobody: httpx.Client) -> None:
     assert answer.json()["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
 
 
-def test_nothing_below_an_account_is_kept_in_a_cache(books: AccountOverHttp) -> None:
+def test_t08_nothing_below_an_account_is_kept_in_a_cache(books: AccountOverHttp) -> None:
     answer = books.get("customers")
 
     assert answer.headers["cache-control"] == "no-store"

@@ -22,7 +22,7 @@ def kept(served: Served, books: AccountOverHttp) -> list[Path]:
     return sorted((served.settings.home / "uploads" / books.id).glob("*"))
 
 
-def test_a_file_is_attached_and_comes_back_to_be_saved_under_its_name(books: AccountOverHttp) -> None:
+def test_w06_a_file_is_attached_and_comes_back_to_be_saved_under_its_name(books: AccountOverHttp) -> None:
     path = books.draft()
     content = b"%PDF-1.7 \x00\xff"
 
@@ -147,7 +147,7 @@ def test_an_archive_of_another_type_is_refused(books: AccountOverHttp) -> None:
 
 
 @pytest.mark.slow
-def test_only_so_many_archives_are_kept(served: Served, books: AccountOverHttp) -> None:
+def test_w11_only_so_many_archives_are_kept(served: Served, books: AccountOverHttp) -> None:
     answers = [books.post("archives", content=b"x", headers=ZIP).status_code for _ in range(21)]
 
     assert answers == [201] * 20 + [409]

@@ -294,7 +294,7 @@ def test_a_part_of_another_type_is_refused(served: Served) -> None:
         assert patch(books, path, 0, b"x", **headers).status_code == 415
 
 
-def test_only_so_many_go_on_at_a_time(books: AccountOverHttp) -> None:
+def test_w11_only_so_many_uploads_go_on_at_a_time(books: AccountOverHttp) -> None:
     headers = {**TUS, "Upload-Length": "10"}
     answers = [books.post("archives/uploads", headers=headers).status_code for _ in range(6)]
 
@@ -302,7 +302,7 @@ def test_only_so_many_go_on_at_a_time(books: AccountOverHttp) -> None:
     assert len(books.get("archives/uploads").json()["items"]) == 5
 
 
-def test_an_account_sees_no_upload_of_another(books: AccountOverHttp) -> None:
+def test_t17_an_account_sees_no_upload_of_another(books: AccountOverHttp) -> None:
     path = begun(books)
     other = books.visitor.open_account()
     theirs = f"{other.path}/archives/uploads/{path.rpartition('/')[2]}"

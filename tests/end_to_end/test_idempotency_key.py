@@ -192,7 +192,7 @@ def test_a_key_is_its_persons_own(served: Served, books: AccountOverHttp) -> Non
     assert mine.json()["id"] != theirs.json()["id"]
 
 
-def test_a_key_is_of_one_account(visitor: Visitor) -> None:
+def test_t08_a_key_is_of_one_account(visitor: Visitor) -> None:
     named = key()
 
     made = [visitor.open_account().post("customers", CUSTOMER, headers=named) for _ in range(2)]

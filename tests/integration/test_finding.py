@@ -288,7 +288,7 @@ def test_a_spot_in_a_stream_that_was_replaced_leads_nowhere(books: Books, tmp_pa
     assert ids(find(books, Kind.CUSTOMER, Sort("name"), limit=1)) == [jan]
 
 
-def test_nothing_of_another_account_is_found(books: Books, fresh_account: OpenAccount) -> None:
+def test_t08_nothing_of_another_account_is_found(books: Books, fresh_account: OpenAccount) -> None:
     other = Books(fresh_account())
     theirs = customer(other, "Jan")
     other.issued(theirs)
@@ -316,12 +316,12 @@ def test_w09_what_is_looked_for_is_never_a_pattern_nor_a_statement(books: Books,
     assert ids(find(books, Kind.CUSTOMER, Sort("name"), after=Spot(1, itself, text))) == beyond
 
 
-def test_no_more_words_are_looked_for_than_may_be(books: Books) -> None:
+def test_w11_no_more_words_are_looked_for_than_may_be(books: Books) -> None:
     with pytest.raises(FieldRefused, match="9 words"):
         find(books, Kind.CUSTOMER, q="a b c d e f g h i")
 
 
-def test_a_list_that_takes_too_long_is_given_up(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_w11_a_list_that_takes_too_long_is_given_up(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     database, account = books.application.database, books.access.account
     customer(books, "Jan")
     find(books, Kind.CUSTOMER, q="jan")

@@ -40,7 +40,7 @@ def rows(database: Database, role: str, statement: str, account: str | None = No
         return connection.execute(statement.encode()).rowcount
 
 
-def test_every_table_with_an_account_is_under_forced_row_level_security(shared_database: Database) -> None:
+def test_t02_every_table_with_an_account_is_under_forced_row_level_security(shared_database: Database) -> None:
     with psycopg.connect(shared_database.dsn) as connection:
         found = connection.execute(
             "SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity FROM pg_class c"
@@ -52,7 +52,7 @@ def test_every_table_with_an_account_is_under_forced_row_level_security(shared_d
     assert all(forced for _, forced in found)
 
 
-def test_the_services_role_owns_nothing_and_bypasses_nothing(shared_database: Database) -> None:
+def test_t03_the_services_role_owns_nothing_and_no_view_or_function_goes_past_it(shared_database: Database) -> None:
     with psycopg.connect(shared_database.dsn) as connection:
         roles = connection.execute(
             "SELECT rolname, rolsuper, rolbypassrls, rolcanlogin FROM pg_roles WHERE rolname = ANY(%s) ORDER BY 1",
@@ -65,14 +65,17 @@ def test_the_services_role_owns_nothing_and_bypasses_nothing(shared_database: Da
         definers = connection.execute(
             "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         ).fetchone()
+        views = connection.execute(
+            "SELECT count(*) FROM pg_class WHERE relkind IN ('v', 'm') AND relnamespace = 'public'::regnamespace"
+        ).fetchone()
 
     assert roles == [(role, False, role == BUILDER, False) for role in (APP, BUILDER, KEEPER, OBSERVER, PURGER)]
-    assert (owned, definers) == ((0,), (0,))
+    assert (owned, definers, views) == ((0,), (0,), (0,))
 
 
 @pytest.mark.parametrize("table", ALL)
 @pytest.mark.parametrize("setting", [None, "01900000-0000-7000-8000-000000000000"])
-def test_without_an_account_or_with_another_there_is_nothing_to_see(
+def test_t04_without_an_account_or_with_another_there_is_nothing_to_see(
     books: Books, table: str, setting: str | None
 ) -> None:
     assert rows(books.application.database, APP, f"SELECT * FROM {table}", setting) == 0
@@ -131,7 +134,7 @@ def test_a_role_that_sees_all_accounts_sees_of_them_what_is_listed_here_and_chan
     assert changes == (0,)
 
 
-def test_a_setting_that_is_no_account_is_an_error(books: Books) -> None:
+def test_t04_a_setting_that_is_no_account_is_an_error(books: Books) -> None:
     with pytest.raises(psycopg.errors.InvalidTextRepresentation):
         rows(books.application.database, APP, "SELECT * FROM events", "nonsense")
 
@@ -159,7 +162,9 @@ REFUSED: list[tuple[str, str, type[psycopg.Error]]] = [
 
 
 @pytest.mark.parametrize(("role", "statement", "error"), REFUSED)
-def test_no_role_does_what_is_not_its_work(books: Books, role: str, statement: str, error: type[psycopg.Error]) -> None:
+def test_t18_no_role_does_what_is_not_its_work(
+    books: Books, role: str, statement: str, error: type[psycopg.Error]
+) -> None:
     with pytest.raises(error):
         rows(books.application.database, role, statement, books.access.account)
 
@@ -173,7 +178,26 @@ def test_not_even_the_purging_role_deletes_from_the_live_stream(books: Books) ->
     assert books.rows() == before
 
 
-def test_rows_of_another_account_can_not_be_written(books: Books, fresh_account: OpenAccount) -> None:
+def test_t07_every_key_begins_with_the_account_and_no_reference_leaves_it(shared_database: Database) -> None:
+    """But for the account's own name: a key without the account would go past the policies."""
+    with psycopg.connect(shared_database.dsn) as connection:
+        found = connection.execute(
+            "SELECT conrelid::regclass || '.' || conname FROM pg_constraint"
+            " JOIN pg_attribute a ON a.attrelid = conrelid AND a.attname = 'account_id'"
+            " WHERE contype IN ('p', 'u', 'f') AND connamespace = 'public'::regnamespace AND conkey[1] <> a.attnum"
+        ).fetchall()
+        truncated = connection.execute(
+            "SELECT c.relname, r.rolname FROM pg_class c, pg_roles r WHERE c.relkind = 'r'"
+            " AND c.relnamespace = 'public'::regnamespace AND r.rolname = ANY(%s)"
+            " AND has_table_privilege(r.oid, c.oid, 'TRUNCATE')",
+            ([APP, BUILDER, KEEPER, OBSERVER, PURGER],),
+        ).fetchall()
+
+    assert found == [("accounts.accounts_slug_key",)]
+    assert truncated == []
+
+
+def test_t07_rows_of_another_account_can_not_be_written(books: Books, fresh_account: OpenAccount) -> None:
     other = Books(fresh_account())
     statement = (
         f"INSERT INTO series (account_id, stream_id, kind, series, highest)"
@@ -184,7 +208,22 @@ def test_rows_of_another_account_can_not_be_written(books: Books, fresh_account:
         rows(books.application.database, APP, statement, other.access.account)
 
 
-def test_nothing_is_left_set_on_a_pooled_connection(books: Books, fresh_account: OpenAccount) -> None:
+def test_t06_one_connection_answers_one_account_after_the_other(books: Books, fresh_account: OpenAccount) -> None:
+    """Statements are prepared at their first use, and their plans kept."""
+    others = [books, *(Books(fresh_account()) for _ in range(2))]
+    expected = {one.access.account: one.customer() for one in others}
+    with Database(books.application.database.dsn, most_connections=1) as database:
+        for _ in range(10):
+            for account, customer in expected.items():
+                with database.transaction(account) as connection:
+                    seen = connection.execute(
+                        "SELECT account_id::text, entity_id::text FROM entities WHERE entity_id = ANY(%s::uuid[])",
+                        (list(expected.values()),),
+                    ).fetchall()
+                assert seen == [(account, customer)]
+
+
+def test_t05_nothing_is_left_set_on_a_pooled_connection(books: Books, fresh_account: OpenAccount) -> None:
     database = books.application.database
     fails: Callable[[], object] = lambda: books.run(lambda work: work.get(None, "x"))  # noqa: E731
     for _ in range(20):

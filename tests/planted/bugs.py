@@ -19,7 +19,7 @@ _POWER = "tests/faults/test_power_loss.py::test_f09_a_power_loss_leaves_the_olde
 _RESTORE_FAILS = (
     "tests/faults/test_interrupted.py::test_a_restore_that_fails_at_any_statement_leaves_the_account_as_it_was"
 )
-_TABLES = "tests/integration/test_isolation.py::test_every_table_with_an_account_is_under_forced_row_level_security"
+_TABLES = "tests/integration/test_isolation.py::test_t02_every_table_with_an_account_is_under_forced_row_level_security"
 _APPEND_GUARD = """AND control_position = p_control) THEN
         RETURN NULL;
     END IF;
@@ -182,7 +182,7 @@ BUGS = (
         "domain/store/migrations/0001_accounts_and_streams.sql",
         "ON %I USING (account_id = (SELECT current_account()))', tenant_table);",
         "ON %I USING (true)', tenant_table);",
-        "tests/integration/test_isolation.py::test_without_an_account_or_with_another_there_is_nothing_to_see",
+        "tests/integration/test_isolation.py::test_t04_without_an_account_or_with_another_there_is_nothing_to_see",
     ),
     Bug(
         "a row is not compared with its leaf",
