@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -182,4 +183,4 @@ def test_a_server_ends_well_when_told_to_and_says_when_its_address_is_taken(envi
     assert listening == f"counterfoil listens on http://127.0.0.1:{port}/v1\n".encode()
     assert b" 401 " in answer
     assert server.wait(WAIT_S) == 0
-    assert server.stderr.read() == b""
+    assert [json.loads(said)["status"] for said in server.stderr.read().splitlines()] == [401]
