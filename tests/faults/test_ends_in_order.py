@@ -18,6 +18,7 @@ import httpx
 import psycopg
 import pytest
 
+from domain.application import utc_now
 from domain.credentials import create_token
 from domain.store.database import Database
 from tests.fixtures.accounts import open_in
@@ -46,7 +47,7 @@ def serving(dsn: str, home: Path) -> Iterator[Serving]:
     with Database(dsn) as database:
         opened = open_in(database)
         books = Books(opened)
-        token = create_token(database, books.person, at=opened.clock(), name="test").secret
+        token = create_token(database, books.person, at=utc_now(), name="test").secret
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")},
