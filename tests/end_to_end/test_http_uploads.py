@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,7 +112,11 @@ class Wire(NamedTuple):
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
 
     def status(self) -> int:
-        said = self.socket.recv(4096)
+        """What the server answered; 0 where it hung up instead."""
+        try:
+            said = self.socket.recv(4096)
+        except ConnectionResetError:
+            return 0
         return int(said.split()[1]) if said else 0
 
 
@@ -436,8 +441,9 @@ def test_w10_a_body_of_two_lengths_is_no_request(served: Served, headers: tuple[
     with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=ENDS_S) as made:
         wire = Wire(made)
         wire.send(books, "POST", f"{books.path}/archives", "Content-Type: application/zip", *headers)
-        made.sendall(b"abc")
-        made.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # the server need not wait for a body that it refuses
+            made.sendall(b"abc")
+            made.shutdown(socket.SHUT_WR)
         status = wire.status()
 
     assert status in {0, 400, 415, 501}
