@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, RemoteDisconnected
 from pathlib import Path
 
@@ -37,7 +37,8 @@ def asked(operation: str, world: World, plant: Plant, server: Server) -> tuple[s
         client.connect()
 
         def hang_up() -> None:
-            client.sock.shutdown(socket.SHUT_RDWR)
+            with suppress(AttributeError, OSError):  # it may have been answered and closed by then
+                client.sock.shutdown(socket.SHUT_RDWR)
 
         planted = Planted(plant, server, hang_up)
         with planted_in(planted, (world.folder,)):
