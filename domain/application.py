@@ -269,6 +269,13 @@ class Application:
 
         return _tried(attempt)
 
+    def record_failure(self, account: AccountId, actor: Actor, failed: Value, wrong: CounterfoilError) -> None:
+        """Record on the account's control stream that something *failed*; where that fails too, *wrong* says so."""
+        try:
+            self.record_control(account, actor, failed)
+        except (CounterfoilError, psycopg.Error) as also:
+            wrong.add_note(f"and it could not be put on record: {also}")
+
     def find(self, account: AccountId, kind: Kind, entity: EntityId) -> tuple[Any, int]:
         """An entity's state, and the live stream it is in. Raises EntityUnknown, also for a deleted one."""
 

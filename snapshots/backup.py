@@ -194,11 +194,8 @@ def take_backup(
 
 def _failed(application: Application, access: Access, actor: Actor, wrong: CounterfoilError) -> CounterfoilError:
     """*wrong*, after it was put on record where that is possible."""
-    try:
-        failed = BackupFailed(code=wrong.code, reason=str(wrong)[:2000])
-        application.record_control(access.account, actor, failed)
-    except (CounterfoilError, psycopg.Error) as also:
-        wrong.add_note(f"and it could not be put on record: {also}")
+    failed = BackupFailed(code=wrong.code, reason=str(wrong)[:2000])
+    application.record_failure(access.account, actor, failed, wrong)
     return wrong
 
 

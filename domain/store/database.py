@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import ClassVar, Self, TypeVar
 
@@ -420,6 +421,7 @@ def known_migration() -> int:
     return max(_migrations())
 
 
+@cache
 def _migrations() -> dict[int, bytes]:
     folder = files("domain.store").joinpath("migrations")
     return {int(file.name[:4]): file.read_bytes() for file in folder.iterdir() if file.name.endswith(".sql")}

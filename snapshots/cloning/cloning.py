@@ -175,11 +175,8 @@ def _recorded(  # noqa: PLR0917 - the door's own
         return wrong
     is_there = isinstance(target, Access)
     into = target.control.name if is_there else target.name  # type: ignore[union-attr]
-    try:
-        failed = c.CloneFailed(source=source.account, into=into, code=wrong.code, reason=str(wrong)[:2000])
-        application.record_control(target.account if is_there else source.account, actor, failed)  # type: ignore[union-attr]
-    except (CounterfoilError, psycopg.Error) as also:
-        wrong.add_note(f"and it could not be put on record: {also}")
+    failed = c.CloneFailed(source=source.account, into=into, code=wrong.code, reason=str(wrong)[:2000])
+    application.record_failure(target.account if is_there else source.account, actor, failed, wrong)  # type: ignore[union-attr]
     return wrong
 
 

@@ -144,11 +144,8 @@ def kept_from_purging(database: Database, account: AccountId, stream: int) -> It
 def _record_failure(
     application: Application, access: Access, actor: Actor, stream: int, wrong: CounterfoilError
 ) -> None:
-    try:
-        failed = ActivationFailed(stream=stream, code=wrong.code, reason=str(wrong)[:2000])
-        application.record_control(access.account, actor, failed)
-    except (CounterfoilError, psycopg.Error) as also:
-        wrong.add_note(f"and it could not be put on record: {also}")
+    failed = ActivationFailed(stream=stream, code=wrong.code, reason=str(wrong)[:2000])
+    application.record_failure(access.account, actor, failed, wrong)
 
 
 def _activate(  # noqa: PLR0917 - the door above names them

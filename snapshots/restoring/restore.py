@@ -340,11 +340,8 @@ def require_owner(access: Access, what: str) -> None:
 def _record_failure(
     application: Application, access: Access, actor: Actor, archive: str, wrong: CounterfoilError
 ) -> None:
-    try:
-        failed = RestoreFailed(archive=archive, code=wrong.code, reason=str(wrong)[:2000])
-        application.record_control(access.account, actor, failed)
-    except (CounterfoilError, psycopg.Error) as also:
-        wrong.add_note(f"and it could not be put on record: {also}")
+    failed = RestoreFailed(archive=archive, code=wrong.code, reason=str(wrong)[:2000])
+    application.record_failure(access.account, actor, failed, wrong)
 
 
 class _Restore:

@@ -31,7 +31,7 @@ def test_f18_no_migration_takes_away_what_a_process_of_the_version_before_uses()
 
 def with_one_more(monkeypatch: pytest.MonkeyPatch, statements: bytes) -> tuple[dict[int, bytes], int]:
     """The migrations of a newer version, and the number of the one that it brings."""
-    known = store._migrations()
+    known = dict(store._migrations())
     number = max(known) + 1
     known[number] = statements
     monkeypatch.setattr(store, "_migrations", lambda: known)
