@@ -211,20 +211,19 @@ class _Jobs:
             while not self._stop.is_set():
                 # Every fourth is the large account's.
                 account = self._accounts[-1] if chance.random() < 0.25 else chance.choice(self._accounts)
-                path = f"/v1/accounts/{account}"
-                backup = self._job(client, f"{path}/backups", {})
+                backup = self._job(client, account, "backups", {})
                 if backup.get("state") == "succeeded":
-                    wanted = {"backup": backup["result"]["archive"], "meanwhile": "discard"}
-                    self._job(client, f"{path}/restores", wanted)
+                    archive = backup["result"]["archive"]
+                    self._job(client, account, f"backups/{archive}/restore", {"meanwhile": "discard"})
 
-    def _job(self, client: Client, path: str, fields: dict[str, Any]) -> dict[str, Any]:
+    def _job(self, client: Client, account: AccountId, path: str, fields: dict[str, Any]) -> dict[str, Any]:
         """The job that a request made, ended."""
         what = path.rpartition("/")[2]
-        answer = client.send(client.request("POST", path, orjson.dumps(fields)))
+        answer = client.send(client.request("POST", f"/v1/accounts/{account}/{path}", orjson.dumps(fields)))
         if answer.status != 202:
             self._ended[f"{what} refused with {answer.status}"] += 1
             return {}
-        address = path.rpartition("/")[0] + f"/jobs/{orjson.loads(answer.body)['id']}"
+        address = f"/v1/accounts/{account}/jobs/{orjson.loads(answer.body)['id']}"
         while True:
             job: dict[str, Any] = orjson.loads(client.send(client.request("GET", address)).body)
             if job["state"] in ("succeeded", "failed", "cancelled"):
