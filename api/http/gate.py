@@ -119,7 +119,7 @@ def origin(request: Request) -> From:
 
 def is_secure(request: Request, settings: Settings) -> bool:
     """Whether the browser speaks TLS: with us, with a trusted proxy, or as the public address says."""
-    return request.url.scheme == "https" or (settings.public_url or "").startswith("https:")
+    return request.scope["scheme"] == "https" or (settings.public_url or "").startswith("https:")
 
 
 def cookie_name(request: Request, settings: Settings) -> str:
@@ -143,7 +143,7 @@ def check_origin(request: Request, settings: Settings, secret: str | None) -> No
             raise OriginRefused("another X-CSRF-Token")
         return
     stated = request.headers.getlist("origin")
-    ours = settings.public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"
+    ours = settings.public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
     if stated != [_origin_of(ours)]:
         raise OriginRefused(f"Origin {', '.join(stated)[:80] or 'none'}")
 

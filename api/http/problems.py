@@ -16,10 +16,10 @@ import msgspec
 import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import compile_path
 
 from api.filters import FilterRefused
 from api.http import errors as h
@@ -240,11 +240,11 @@ def _of_http(request: Request, error: HTTPException) -> h.HttpRefusal:
 
 
 def methods_at(app: FastAPI, path: str) -> str:
-    """The methods that the address *path* takes; the routes are asked through the document that describes them."""
-    paths = app.openapi()["paths"]
-    found = [one for one in paths if compile_path(one)[0].fullmatch(path)]
-    plainest = min(found, key=lambda one: one.count("{"), default=None)  # /streams/purge is no stream
-    return ", ".join(sorted(method.upper() for method in paths[plainest])) if plainest else ""
+    """The methods that the address *path* takes, as the document tells them."""
+    found = [one for one in app.routes if isinstance(one, APIRoute) and one.path_regex.fullmatch(path)]
+    plainest = min((one.path for one in found), key=lambda one: one.count("{"), default=None)  # purge is no stream
+    methods = [one.methods or () for one in found if one.path == plainest and one.include_in_schema]
+    return ", ".join(sorted(method for of_route in methods for method in of_route))
 
 
 def answer(request: Request, error: Exception, *, headers: dict[str, str] | None = None) -> Response:
