@@ -12,15 +12,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import NamedTuple
 
 from bench.clients import Client, counterfoil, free_port, serving
-from bench.commands import LINES
+from bench.commands import new_customer, new_draft
 from bench.data import SETTINGS
 from bench.server import Place, compare, new_database, side
-from domain import commands
 from domain.accounts import ensure_person, open_account
 from domain.application import Actor, Application, utc_now
 from domain.credentials import create_token
 from domain.ids import AccountId, EntityId
-from domain.kinds import Kind
 from domain.store.database import Database
 
 CLIENTS = 8
@@ -84,20 +82,13 @@ def _book(application: Application, number: int) -> Book:
     person = ensure_person(application.database, f"bench{number}@example.com", "Bench", at=utc_now())
     actor = Actor.person(person.id, "api")
     account = open_account(application, f"Bench {number}", person, SETTINGS, via="api").account
-    fields = {"party": {"name": "Café De Zwaan", "address": {"country": "BE"}}}
-    customer: EntityId = application.run(account, actor, lambda work: commands.create(work, Kind.CUSTOMER, fields))
+    customer = new_customer(application, account, actor)
     token = create_token(application.database, person.id, at=utc_now(), name="bench").secret
     return Book(account, customer, actor, token)
 
 
 def _drafts(served: Served, book: Book, count: int) -> list[EntityId]:
-    draft = {"customer": book.customer, "lines": LINES}
-    return [
-        served.application.run(
-            book.account, book.actor, lambda work: commands.create(work, Kind.INVOICE, draft), reads=[book.customer]
-        )
-        for _ in range(count)
-    ]
+    return [new_draft(served.application, book.account, book.actor, book.customer) for _ in range(count)]
 
 
 def _reading(served: Served) -> Callable[[], object]:

@@ -75,21 +75,30 @@ def _writers(application: Application) -> list[tuple[Application, AccountId, Act
 
     def account_with_customer(number: int) -> tuple[Application, AccountId, Actor, EntityId]:
         access: Access = open_account(application, f"Bench {number}", person, SETTINGS, via="api")
-        fields = {"party": {"name": "Café De Zwaan", "address": {"country": "BE"}}}
-        customer: EntityId = application.run(
-            access.account, actor, lambda work: commands.create(work, Kind.CUSTOMER, fields)
-        )
-        return application, access.account, actor, customer
+        return application, access.account, actor, new_customer(application, access.account, actor)
 
     return [account_with_customer(number) for number in range(WRITERS)]
 
 
+def new_customer(application: Application, account: AccountId, actor: Actor) -> EntityId:
+    """A fresh customer of the account."""
+    fields = {"party": {"name": "Café De Zwaan", "address": {"country": "BE"}}}
+    made: EntityId = application.run(account, actor, lambda work: commands.create(work, Kind.CUSTOMER, fields))
+    return made
+
+
+def new_draft(application: Application, account: AccountId, actor: Actor, customer: EntityId) -> EntityId:
+    """A fresh draft of an invoice to *customer*."""
+    fields = {"customer": customer, "lines": LINES}
+    made: EntityId = application.run(
+        account, actor, lambda work: commands.create(work, Kind.INVOICE, fields), reads=[customer]
+    )
+    return made
+
+
 def _one_invoice(application: Application, account: AccountId, actor: Actor, customer: EntityId) -> EntityId:
     """Four commands, four commits."""
-    draft = {"customer": customer, "lines": LINES}
-    id_: EntityId = application.run(
-        account, actor, lambda work: commands.create(work, Kind.INVOICE, draft), reads=[customer]
-    )
+    id_ = new_draft(application, account, actor, customer)
 
     def then(fact: str, fields: dict[str, Any]) -> None:
         application.run(

@@ -28,16 +28,14 @@ import orjson
 
 from api.postgres import embedded_server
 from bench.clients import Answer, Client, counterfoil
-from bench.commands import LINES
+from bench.commands import LINES, new_customer, new_draft
 from bench.data import SETTINGS, make_account
 from bench.server import Place, new_database
-from domain import commands
 from domain.accounts import add_member, ensure_person, open_account
 from domain.application import Actor, Application, utc_now
 from domain.control import Role
 from domain.credentials import create_token
 from domain.ids import AccountId, EntityId, new_id
-from domain.kinds import Kind
 from domain.store.database import Database
 
 CLIENTS = 16
@@ -133,13 +131,8 @@ def _prepare(application: Application) -> tuple[list[Book], list[str], AccountId
 
 
 def _book(application: Application, account: AccountId, owner: Actor) -> Book:
-    fields = {"party": {"name": "Café De Zwaan", "address": {"country": "BE"}}}
-    customer: EntityId = application.run(account, owner, lambda work: commands.create(work, Kind.CUSTOMER, fields))
-    draft = {"customer": customer, "lines": LINES}
-    invoices: list[EntityId] = [
-        application.run(account, owner, lambda work: commands.create(work, Kind.INVOICE, draft), reads=[customer])
-        for _ in range(INVOICES_BEFORE)
-    ]
+    customer = new_customer(application, account, owner)
+    invoices = [new_draft(application, account, owner, customer) for _ in range(INVOICES_BEFORE)]
     return Book(account, customer, invoices)
 
 
