@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -41,6 +40,7 @@ from api.readiness import readiness
 from api.settings import Settings
 from domain.application import Application
 from domain.kinds import Kind
+from snapshots.format.manifest import product_version
 
 
 def create_app(application: Application, settings: Settings) -> FastAPI:
@@ -50,7 +50,7 @@ def create_app(application: Application, settings: Settings) -> FastAPI:
     """
     app = FastAPI(
         title="Counterfoil",
-        version=version("counterfoil"),
+        version=product_version(),
         description="Invoicing accounts in an append-only event store, backed up while in use, restored without risk.",
         openapi_url=OPENAPI_PATH,
         docs_url=None,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Annotated, NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
@@ -29,6 +28,7 @@ from projections import listing
 from projections.finding import Found, Sort, Spot, Wanted, find_entities, is_spot
 from projections.moments import read_moment
 from projections.timeline import CursorGone
+from snapshots.format.manifest import product_version
 
 PAGE = 100
 MOST_A_PAGE = 1_000  # of usual documents, a page of 2 MB
@@ -107,7 +107,7 @@ class _Tag(NamedTuple):
     asked: str
 
     def at(self, stream: int, position: int) -> str:
-        about = hashlib.sha256(f"{version('counterfoil')} {self.kind} {self.asked}".encode()).hexdigest()[:16]
+        about = hashlib.sha256(f"{product_version()} {self.kind} {self.asked}".encode()).hexdigest()[:16]
         return f'W/"{stream}.{position}.{about}"'
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from functools import cache
 from importlib.metadata import version
 from typing import Annotated, Literal
 
@@ -161,8 +162,9 @@ def email_hash(salt: str, email: str) -> str:
     return hashlib.sha256(f"{salt}{email.lower()}".encode()).hexdigest()
 
 
+@cache
 def product_version() -> str:
-    """The version of this program."""
+    """The version of this program, as it is installed; read once."""
     return version("counterfoil")
 
 
