@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -16,6 +16,7 @@ from api.storage import backup_at, shelves, to_work_from
 from domain.application import Application
 from domain.control import BackupTaken
 from domain.ids import AccountId
+from domain.store.streams import AccountUnknown
 from snapshots.container import Limits
 from snapshots.daily.nightly import ACTOR, Keeping, Night, run_due
 from snapshots.daily.rehearsal import NothingToRehearse
@@ -51,7 +52,8 @@ def each_minute(installation: Installation) -> None:
     """Back up the accounts whose time has come, for a part of the minute, and ask for the rehearsals of the day."""
     night(installation, longest_s=_LONGEST_S)
     for account in claim_rehearsals(installation.application, most=_REHEARSALS_A_MINUTE):
-        enqueue(installation.application, installation.settings, account, ACTOR, REHEARSAL, request={})
+        with suppress(AccountUnknown):  # it is being erased
+            enqueue(installation.application, installation.settings, account, ACTOR, REHEARSAL, request={})
 
 
 def night(installation: Installation, *, longest_s: float) -> Night:

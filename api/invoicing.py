@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from zoneinfo import ZoneInfo
 
 from api.bootstrap import Installation
@@ -11,6 +12,7 @@ from domain.due import ACTOR, DAILY
 from domain.ids import AccountId
 from domain.store.database import KEEPER
 from domain.store.statements import statements
+from domain.store.streams import AccountUnknown
 
 SQL = statements("api", "invoicing.sql")
 INVOICE_DUE = "invoice-due"  # the kind of job
@@ -28,6 +30,8 @@ def each_hour(installation: Installation) -> None:
     for account, zone in accounts:
         if now.astimezone(ZoneInfo(zone)).hour != AT_HOUR:
             continue
-        control = service_access(installation.database, AccountId(account)).control
-        if DAILY in control.modules and not control.closed:
-            enqueue(installation.application, installation.settings, AccountId(account), ACTOR, INVOICE_DUE, request={})
+        with suppress(AccountUnknown):  # it is being erased
+            control = service_access(installation.database, AccountId(account)).control
+            if DAILY in control.modules and not control.closed:
+                of = (installation.application, installation.settings, AccountId(account))
+                enqueue(*of, ACTOR, INVOICE_DUE, request={})

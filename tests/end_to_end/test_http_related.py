@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 
 from api.bootstrap import Installation
@@ -192,3 +193,21 @@ def test_an_account_that_wishes_it_has_its_invoices_made_in_the_morning(
     made = books.get("timeline", params={"type": "invoice.drafted"}).json()["entries"]
     assert [(one["actor"], one["via"]) for one in made] == [("system:subscriptions", "subscription")]
     assert other.get("invoices").json()["items"] == []
+
+
+def test_an_account_that_is_erased_at_that_very_moment_keeps_no_other_from_its_invoices(
+    served: Served, visitor: Visitor
+) -> None:
+    gone, other = visitor.open_account(), visitor.open_account()
+    for account in (gone, other):
+        subscription(account, weeks_ago=0)
+        account.ask("PUT", "modules/daily-invoices")
+    schedule_new(served.application)
+    with psycopg.connect(served.application.database.dsn) as connection:
+        connection.execute("UPDATE accounts SET erased_at = now() WHERE account_id = %s", (gone.id,))
+
+    local = utc_now().astimezone(ZoneInfo("Europe/Brussels")).replace(hour=AT_HOUR)
+    application = Application(served.application.database, partial(local.astimezone, UTC))
+    each_hour(Installation(served.settings, served.application.database, application))
+
+    assert len(other.get("jobs").json()["items"]) == 1
