@@ -33,7 +33,7 @@ def serve(
 
     from api.bootstrap import installation, metrics_token
     from api.cli.session import settings
-    from api.http import create_app
+    from api.http.app import create_app
     from api.jobs.workforce import workforce
     from api.logs import logging_to, wants_json
     from api.mail import mailing

@@ -1,9 +1,5 @@
 """The HTTP API: everything an account can do, as resources under ``/v1``.
 
 It turns requests into commands and reads of the rooms below, and what those say into JSON or problem details; it holds
-no rule of its own. The door is ``create_app``.
+no rule of its own. The door is ``api.http.app.create_app``.
 """
-
-from api.http.app import create_app
-
-__all__ = ["create_app"]

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from api.http import create_app
 from api.http.access import ANY_SCOPE, ANYBODY, ROLES, RULES, SIGNED_IN, Rule, row_of
+from api.http.app import create_app
 from api.settings import Settings
 from domain.application import Application, utc_now
 from domain.control import Role

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http import create_app
 from api.http.access import OPEN
+from api.http.app import create_app
 from api.settings import Settings
 from domain.application import Application, utc_now
 from domain.credentials import create_token

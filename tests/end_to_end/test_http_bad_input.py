@@ -14,7 +14,7 @@ import httpx
 import psycopg
 import pytest
 
-from api.http import create_app
+from api.http.app import create_app
 from api.http.tags import to_cursor
 from domain.application import Application
 from domain.store.database import Database

@@ -18,7 +18,7 @@ import pytest
 from fastapi import FastAPI
 
 from api.figures import InstallationFigures
-from api.http import create_app
+from api.http.app import create_app
 from api.logs import logging_to
 from api.settings import Settings
 from domain.application import Application

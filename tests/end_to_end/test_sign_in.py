@@ -23,7 +23,8 @@ from msgspec.structs import replace
 from nacl import pwhash
 
 from api.cli.program import run
-from api.http import create_app, guessing
+from api.http import guessing
+from api.http.app import create_app
 from api.http.credentials import AT_ONCE, MOST_WAITING, hashing
 from api.http.guessing import MOST_WRONG
 from api.settings import Settings

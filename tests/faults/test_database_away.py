@@ -18,7 +18,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from api.http import create_app
+from api.http.app import create_app
 from api.postgres import join_server
 from api.settings import Settings
 from domain.application import Application

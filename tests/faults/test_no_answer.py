@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.cli.program import _unforeseen
-from api.http import create_app
+from api.http.app import create_app
 from api.settings import Settings
 from domain.application import Application
 from domain.store.database import Database, DatabaseUnavailable

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 
-from api.http import create_app
+from api.http.app import create_app
 from domain.application import Application
 from domain.store.database import Database
 from tests.fixtures.http_api import SETTINGS, AccountOverHttp, Served, Visitor

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
-from api.http import create_app
+from api.http.app import create_app
 from api.jobs.desk import Errand
 from api.jobs.running import run_job
 from api.jobs.shown import list_jobs, read_job
