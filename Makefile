@@ -53,7 +53,7 @@ planted: $(READY) ## plant known bugs one after another, and see that a test fin
 	$(BIN)/python -m tests.planted --write docs/reliability.md
 
 races: $(READY) ## let processes race on an account, and a plain model follow any order of work, ROUNDS times the tests' share
-	COUNTERFOIL_RACES=$(ROUNDS) $(BIN)/python -m pytest -n 2 tests/faults/test_races.py tests/integration/test_any_order.py
+	RACES=$(ROUNDS) $(BIN)/python -m pytest -n 2 tests/faults/test_races.py tests/integration/test_any_order.py
 
 contract: $(READY) ## hold the service against its OpenAPI document with EXAMPLES (20) for each operation, from SEED
 	CONTRACT_EXAMPLES=$(EXAMPLES) CONTRACT_SEED=$(SEED) $(BIN)/python -m pytest -s tests/contract

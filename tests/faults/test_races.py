@@ -36,7 +36,7 @@ from tests.integration.test_clone import Pair
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = int(os.environ.get("COUNTERFOIL_RACES", "1"))  # how often each race is run
+ROUNDS = int(os.environ.get("RACES", "1"))  # how often each race is run
 
 
 @pytest.fixture(scope="module")

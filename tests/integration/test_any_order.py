@@ -46,7 +46,7 @@ from tests.integration.test_clone import Pair
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = int(os.environ.get("COUNTERFOIL_RACES", "1"))
+ROUNDS = int(os.environ.get("RACES", "1"))
 EXAMPLES, STEPS = 8, 20
 PICK = st.integers(0, 20)
 VERBS = [

@@ -77,8 +77,13 @@ class World:
 
     @property
     def taken(self) -> Path:
-        """Where a backup goes."""
+        """Where a backup goes; one that is asked for over HTTP goes beside it."""
         return self.settings.backups / self.known.subject / TAKEN
+
+    def archives(self) -> list[Path]:
+        """The subject's archives, but for the older one."""
+        found = self.taken.parent.glob("*.zip")
+        return sorted(path for path in found if path.read_bytes() != OLDER)
 
     @property
     def acknowledged(self) -> Path:
@@ -158,8 +163,7 @@ def _backup(world: World, access: Access) -> None:
 
 
 def _taken(world: World) -> Any:
-    found = world.taken.read_bytes()
-    return found == OLDER, _content(world, world.known.subject)
+    return bool(world.archives()), _content(world, world.known.subject)
 
 
 def _restore(mode: Any) -> Callable[[World, Access], None]:

@@ -23,9 +23,9 @@ from api.postgres import embedded_server
 from domain.errors import CounterfoilError
 from domain.store.database import Database, DatabaseUnavailable
 from snapshots.proving.verification import Given, verify_timeline
+from snapshots.trust.signing import KeyRing
 from tests.faults.sweep.operations import (
     MIGRATION,
-    OLDER,
     OPERATIONS,
     WRITES,
     Known,
@@ -37,7 +37,7 @@ from tests.faults.sweep.operations import (
 from tests.faults.sweep.over_http import asked
 from tests.faults.sweep.planting import CLIENT_GONE, FINAL, OVER_WIRE, Plant, Planted, Server, alike, planted_in
 from tests.fixtures.accounts import open_in
-from tests.fixtures.archives import KEYS
+from tests.fixtures.archives import TRUSTED
 from tests.fixtures.server import new_home, remove_home
 from tests.fixtures.wire import Lost, Wire, wire_to
 from tests.integration.restoring import Books
@@ -335,11 +335,12 @@ def _unsound(world: World) -> list[str]:
             row = connection.execute(_UNTOLD).fetchone()
         if row is not None:
             wrong.append(f"{access.slug} lives in stream {row[0]}, of which its history or its segments do not tell")
-    if world.taken.read_bytes() != OLDER:
+    keys = KeyRing((TRUSTED, *world.installed.keys.trusted()))
+    for archive in world.archives():
         access = world.access(world.known.subject)
-        with world.taken.open("rb") as file:
+        with archive.open("rb") as file:
             given = [Given("taken", file)]
-            found = verify_timeline(world.database, access.account, against=given, log_only=True, keys=KEYS)
+            found = verify_timeline(world.database, access.account, against=given, log_only=True, keys=keys)
         if not found.is_sound:
             wrong.append("the archive is not of this account")
     return wrong
