@@ -20,7 +20,7 @@ from domain.store.streams import AccountUnknown
 from snapshots.container import Limits
 from snapshots.daily.nightly import ACTOR, Keeping, Night, run_due
 from snapshots.daily.rehearsal import NothingToRehearse
-from snapshots.daily.schedule import claim_rehearsals
+from snapshots.daily.schedule import claim_rehearsal, rehearsals_due
 from snapshots.shelves import Place
 
 REHEARSAL = "rehearsal"  # the kind of job
@@ -51,9 +51,13 @@ def _unbounded(of_uploads: Limits) -> Limits:
 def each_minute(installation: Installation) -> None:
     """Back up the accounts whose time has come, for a part of the minute, and ask for the rehearsals of the day."""
     night(installation, longest_s=_LONGEST_S)
-    for account in claim_rehearsals(installation.application, most=_REHEARSALS_A_MINUTE):
-        with suppress(AccountUnknown):  # it is being erased
-            enqueue(installation.application, installation.settings, account, ACTOR, REHEARSAL, request={})
+    application = installation.application
+    for due in rehearsals_due(application, most=_REHEARSALS_A_MINUTE):
+        # Killed before the commit, the next minute finds it due still.
+        with suppress(AccountUnknown), application.database.transaction(due.account) as connection:
+            if claim_rehearsal(connection, due, application.clock()):
+                of = (application, installation.settings, due.account)
+                enqueue(*of, ACTOR, REHEARSAL, request={}, within=connection)
 
 
 def night(installation: Installation, *, longest_s: float) -> Night:

@@ -66,6 +66,14 @@ class Turn(NamedTuple):
     changed: bool
 
 
+class Appointed(NamedTuple):
+    """An account that something is to be done for, and since when."""
+
+    account: AccountId
+    time_zone: str
+    at: datetime
+
+
 class Last(NamedTuple):
     """What the newest daily backup has: its archive, of which stream up to where, and its control totals."""
 
@@ -131,16 +139,24 @@ def claim_due(keeper: Connection[Row], now: datetime, *, most: int) -> list[Turn
     return turns
 
 
-def claim_rehearsals(application: Application, *, most: int) -> list[AccountId]:
-    """Of up to *most* accounts whose day it is, those with a backup; all get their day of the next month."""
+def rehearsals_due(application: Application, *, most: int) -> list[Appointed]:
+    """Up to *most* accounts whose day of the month it is, or that were planned wrongly."""
     now = application.clock()
     key = {"now": now, "too_far": now + _LONGEST_TO_A_REHEARSAL, "most": most}
-    with application.database.session(KEEPER) as keeper, keeper.transaction():
-        rows = keeper.execute(SQL["claim_rehearsals"], key).fetchall()
-        for account, zone, _ in rows:
-            planned = next_rehearsal(AccountId(account), zone, after=now)
-            keeper.execute(SQL["put_off_rehearsal"], {"account": account, "next": planned})
-    return [AccountId(account) for account, _, has_backup in rows if has_backup]
+    with application.database.session(KEEPER) as keeper:
+        return [Appointed(AccountId(account), *rest) for account, *rest in keeper.execute(SQL["list_rehearsals"], key)]
+
+
+def claim_rehearsal(connection: Connection[Row], due: Appointed, now: datetime) -> bool:
+    """Whether a rehearsal is the caller's to ask for: nobody else did, and there is a backup. Plans the next one.
+
+    Until the open transaction of *connection*, which has set the account, is committed, nothing of it has happened: so
+    what is asked for in it is asked for, or is due again.
+    """
+    planned = next_rehearsal(due.account, due.time_zone, after=now)
+    key = {"account": due.account, "due": due.at, "next": planned}
+    row = connection.execute(SQL["plan_rehearsal"], key).fetchone()
+    return row is not None and bool(row[0])
 
 
 def read_standing(database: Database, account: AccountId) -> Standing:

@@ -11,17 +11,17 @@ VALUES (%(account)s, %(zone)s, %(next)s, %(rehearse)s) ON CONFLICT DO NOTHING;
 
 -- name: claim_due
 -- Whose turn it is, the longest waiting first, for the keeper: theirs until a time, and whether they changed since their
--- newest daily backup. What lies too far ahead was planned by a clock that ran ahead. Key: daily_backups_next; row locks
--- for the length of the statement.
+-- newest daily backup. What lies too far ahead was planned by a clock that ran ahead. What is left of an account that
+-- was erased is passed over before any is counted. Key: daily_backups_next; row locks for the length of the statement.
 UPDATE daily_backups d SET claimed_until = %(until)s
-FROM (SELECT account_id FROM daily_backups
-      WHERE (next_at <= %(now)s OR next_at > %(too_far)s)
-        AND (claimed_until IS NULL OR claimed_until <= %(now)s OR claimed_until > %(until)s)
-      ORDER BY next_at LIMIT %(most)s FOR UPDATE SKIP LOCKED) AS due
-JOIN streams s ON s.account_id = due.account_id AND s.status = 'live'
+FROM (SELECT q.account_id, s.stream_id, s.head_position FROM daily_backups q
+      JOIN streams s ON s.account_id = q.account_id AND s.status = 'live'
+      WHERE (q.next_at <= %(now)s OR q.next_at > %(too_far)s)
+        AND (q.claimed_until IS NULL OR q.claimed_until <= %(now)s OR q.claimed_until > %(until)s)
+      ORDER BY q.next_at LIMIT %(most)s FOR UPDATE OF q SKIP LOCKED) AS due
 WHERE d.account_id = due.account_id
 RETURNING d.account_id::text, d.time_zone, d.next_at,
-          (d.stream_id, d.position) IS DISTINCT FROM (s.stream_id, s.head_position) OR EXISTS (
+          (d.stream_id, d.position) IS DISTINCT FROM (due.stream_id, due.head_position) OR EXISTS (
               SELECT 1 FROM control_events c
               WHERE c.account_id = d.account_id AND c.position > d.control_position AND c.type = ANY(%(types)s));
 
@@ -46,14 +46,17 @@ WHERE d.account_id = n.account_id;
 -- For the keeper: what was claimed and not begun is anybody's again.
 UPDATE daily_backups SET claimed_until = NULL WHERE account_id = ANY(%(accounts)s::uuid[]);
 
--- name: claim_rehearsals
--- Whose newest backup is to be rehearsed, for the keeper, which plans the next one. Key: daily_backups_rehearse.
-SELECT account_id::text, time_zone, archive IS NOT NULL FROM daily_backups
-WHERE rehearse_at <= %(now)s OR rehearse_at > %(too_far)s
-ORDER BY rehearse_at LIMIT %(most)s FOR UPDATE SKIP LOCKED;
+-- name: list_rehearsals
+-- Whose newest backup is to be rehearsed, of the accounts that live, for the keeper. Key: daily_backups_rehearse.
+SELECT d.account_id::text, d.time_zone, d.rehearse_at FROM daily_backups d
+JOIN streams s ON s.account_id = d.account_id AND s.status = 'live'
+WHERE d.rehearse_at <= %(now)s OR d.rehearse_at > %(too_far)s
+ORDER BY d.rehearse_at LIMIT %(most)s;
 
--- name: put_off_rehearsal
-UPDATE daily_backups SET rehearse_at = %(next)s WHERE account_id = %(account)s;
+-- name: plan_rehearsal
+-- One of those who found it due plans the next. Row lock until commit. Key: daily_backups_pkey.
+UPDATE daily_backups SET rehearse_at = %(next)s WHERE account_id = %(account)s AND rehearse_at = %(due)s
+RETURNING archive IS NOT NULL;
 
 -- name: read_standing
 -- The account, and what is known of its daily backups. Keys: accounts_pkey, daily_backups_pkey.

@@ -18,6 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from psycopg.conninfo import conninfo_to_dict
 
+from api.bootstrap import Installation
+from api.daily import each_minute
+from api.jobs.shown import list_jobs
+from api.settings import Settings
 from domain import commands
 from domain import control as c
 from domain.kinds import Kind
@@ -25,7 +29,7 @@ from domain.store.database import Database
 from domain.tree import Frontier, append
 from snapshots.container import Limits
 from snapshots.daily.nightly import TRY_AGAIN_AFTER, Keeping, Night, back_up, run_due
-from snapshots.daily.schedule import claim_due, schedule_new
+from snapshots.daily.schedule import claim_due, rehearsals_due, schedule_new
 from snapshots.daily.status import BackupStatus, backup_status
 from snapshots.reading.inspection import inspect_archive
 from snapshots.shelves import FolderShelf, Sink
@@ -228,6 +232,52 @@ def test_what_a_killed_process_had_claimed_is_anybodys_again_after_a_while(alone
     came.append(run_due(nights.keeping))
 
     assert came == [Night(), Night(taken=1)]
+
+
+def test_accounts_of_which_only_rows_are_left_take_nobodys_turn(alone: Database, tmp_path: Path) -> None:
+    """As after an erasure whose files could not be deleted: their nights stay planned until that is gone on with."""
+    nights = Nights(Books(open_in(alone)), tmp_path)
+    nights.wait()
+    by_superuser(
+        nights.books,
+        "INSERT INTO accounts (account_id, slug, control_position, control)"
+        " SELECT gen_random_uuid(), 'gone-' || n, 0, '{}' FROM generate_series(1, 40) n",
+        "INSERT INTO daily_backups (account_id, time_zone, next_at, rehearse_at)"
+        " SELECT account_id, 'UTC', '2020-01-01', '2020-01-01' FROM accounts WHERE slug LIKE 'gone-%%'",
+        "UPDATE daily_backups SET rehearse_at = '2020-01-02' WHERE account_id = %(account)s",
+    )
+
+    to_rehearse = [due.account for due in rehearsals_due(nights.books.application, most=10)]
+    came = run_due(nights.keeping)
+
+    assert came == Night(taken=1)
+    assert to_rehearse == [nights.account]
+
+
+def test_f06_a_rehearsal_that_was_not_asked_for_to_the_end_is_due_still_and_is_asked_for_once(
+    alone: Database, tmp_path: Path
+) -> None:
+    """As when the worker or the server ends between planning the next one and asking for this one."""
+    nights = Nights(Books(open_in(alone)), tmp_path)
+    nights.backed_up()
+    nights.books.clock.now += timedelta(days=31)
+    installation = Installation(Settings(home=tmp_path, backups=tmp_path / "backups"), alone, nights.books.application)
+    by_superuser(
+        nights.books,
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the server ends'; END $$",
+        "CREATE TRIGGER fail BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION fail()",
+    )
+    with pytest.raises(psycopg.errors.RaiseException):
+        each_minute(installation)
+    by_superuser(nights.books, "DROP TRIGGER fail ON jobs")
+
+    for _ in range(2):
+        each_minute(installation)
+
+    (job,), is_more = list_jobs(
+        nights.books.application, nights.account, state=None, kind="rehearsal", before=None, limit=9
+    )
+    assert (job.state, is_more) == ("queued", False)
 
 
 class SlowShelf(FolderShelf):
