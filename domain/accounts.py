@@ -17,7 +17,7 @@ from domain.application import Actor, Application, record_control
 from domain.entity import FieldRefused, converted
 from domain.errors import AccessError
 from domain.events import Via
-from domain.ids import AccountId, PersonId, new_id
+from domain.ids import AccountId, PersonId, is_canonical, new_id
 from domain.notices import Topic
 from domain.store.database import Database, Row, set_account
 from domain.store.statements import statements
@@ -161,7 +161,7 @@ def open_account(
     c.admit(c.open_account(opened, account, at), opened)
     granted = c.AccessGranted(person=owner.id, name=owner.name, email=owner.email, role=c.Role.OWNER)
     with application.database.transaction(account) as connection:
-        slug = _insert_with_slug(connection, account, slug or slug_of(name))
+        slug = _insert_with_slug(connection, account, slug_of(slug or name))
         parameters = {"account": account, "at": at, "actor": actor.name}
         connection.execute(SQL["insert_live_stream"], parameters)
         connection.execute(SQL["insert_recorded_segment"], parameters)
@@ -213,9 +213,13 @@ def _require_owner(access: Access, what: str) -> None:
 
 
 def slug_of(name: str) -> str:
-    """*name* as part of a command line or an address: lower-case ASCII letters, digits and hyphens."""
+    """*name* as part of a command line or an address: lower-case ASCII letters, digits and hyphens.
+
+    Never what another account's id could be: whoever names that one means it.
+    """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "account"
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "account"
+    return f"account-{slug}"[:40].strip("-") if is_canonical(slug) else slug
 
 
 def _insert_with_slug(connection: Connection[Row], account: AccountId, slug: str) -> str:

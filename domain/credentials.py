@@ -144,15 +144,27 @@ class ScopeLacking(AccessError):
         return f"this takes a token of scope {self.scope}; yours has {', '.join(self.found) or 'none'}"
 
 
+class _Known(NamedTuple):
+    """How an account's history was decoded last, and up to where; of no account before that."""
+
+    account: AccountId | None
+    position: int
+    control: c.Control | None
+
+
+_NOTHING_KNOWN = _Known(None, -1, None)
+
+
 class Entrance:
     """Who presents a credential, and what they have access to: in one round trip. Safe to share between threads.
 
     It keeps how an account's history was decoded last, by name; whether that still is how it is, is asked each time.
+    One name can mean another account to somebody else.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._controls: OrderedDict[str, tuple[int, c.Control]] = OrderedDict()
+        self._controls: OrderedDict[str, _Known] = OrderedDict()
         self._lock = threading.Lock()
 
     def enter(
@@ -162,17 +174,18 @@ class Entrance:
 
         Looked up by its hash, so that no comparison leaks how much of it was right.
         """
-        known = self._controls.get(account) if account is not None else None
+        known = self._controls.get(account, _NOTHING_KNOWN) if account is not None else _NOTHING_KNOWN
         parameters = {
             "credential": digest(secret),
             "is_session": is_session,
             "account": account,
-            "known": known[0] if known else -1,
             "at": at,
             "idle": idle,
         }
         with self._database.connection() as connection:
-            row = connection.execute(SQL["enter"], parameters).fetchone()
+            row = connection.execute(SQL["enter"], {**parameters, "known": known.position}).fetchone()
+            if row is not None and row[-1] is None and row[7] not in (None, known.account):
+                row = connection.execute(SQL["enter"], {**parameters, "known": -1}).fetchone()
         if row is None:
             return None
         id_, scopes, only, expires_at, person, email, name, found, slug, role, position, control = row
@@ -180,18 +193,20 @@ class Entrance:
         credential = Credential(id_, is_session, allowed, only, expires_at)
         access = None
         if found is not None and account is not None:
-            decoded = known[1] if control is None and known else self._decoded(account, position, control)
-            access = Access(AccountId(found), slug, c.Role(role), decoded)
+            if control is not None:
+                known = self._decoded(account, AccountId(found), position, control)
+            assert known.control is not None, "it was read just now, or is known to be as it was"
+            access = Access(AccountId(found), slug, c.Role(role), known.control)
         return Entered(Person(person, email, name), credential, access)
 
-    def _decoded(self, account: str, position: int, control: str) -> c.Control:
-        decoded = _CONTROL.decode(control)
+    def _decoded(self, name: str, account: AccountId, position: int, control: str) -> _Known:
+        known = _Known(account, position, _CONTROL.decode(control))
         with self._lock:
-            self._controls[account] = (position, decoded)
-            self._controls.move_to_end(account)
+            self._controls[name] = known
+            self._controls.move_to_end(name)
             if len(self._controls) > _KEPT_CONTROLS:
                 self._controls.popitem(last=False)
-        return decoded
+        return known
 
 
 def digest(secret: str) -> bytes:

@@ -15,10 +15,11 @@ SELECT a.account_id::text, a.slug, a.control, m.role FROM members m JOIN account
 WHERE m.person_id = %(person)s ORDER BY a.slug;
 
 -- name: find_account
--- By slug or id, among those that the person is a member of. Key: accounts_slug_key or accounts_pkey.
+-- By slug or id, among those that the person is a member of: the one of that id, should another be called so.
+-- Key: accounts_slug_key or accounts_pkey.
 SELECT a.account_id::text, a.slug, a.control, m.role FROM accounts a
 JOIN members m ON m.account_id = a.account_id AND m.person_id = %(person)s
-WHERE a.slug = %(name)s OR a.account_id::text = %(name)s;
+WHERE a.slug = %(name)s OR a.account_id::text = %(name)s ORDER BY a.account_id::text = %(name)s DESC LIMIT 1;
 
 -- name: read_account
 -- Key: accounts_pkey.

@@ -12,9 +12,10 @@ import pytest
 from api.http.access import OPEN
 from api.http.app import create_app
 from api.settings import Settings
+from domain.accounts import find_access
 from domain.application import Application, utc_now
 from domain.credentials import create_token
-from domain.ids import new_id
+from domain.ids import AccountId, PersonId, new_id
 from tests.fixtures.http_api import AccountOverHttp, Served, Visitor
 
 
@@ -231,3 +232,30 @@ def test_who_may_only_look_changes_nothing(books: AccountOverHttp, visitor: Visi
     assert {answer.json()["code"] for answer in answers} == {"access.role-lacking"}
     assert "number" not in theirs.get(draft).json()
     assert theirs.get(f"customers/{customer}").json()["version"] == 1
+
+
+def test_t08_an_account_that_is_called_as_anothers_id_shows_nothing_of_it(served: Served, stranger: Visitor) -> None:
+    theirs = Visitor(served, "Van een ander").open_account("Van een ander")
+    theirs.get().raise_for_status()  # the service knows by now what that account looks like
+
+    mine = stranger.open_account(theirs.id)
+    told = [stranger.http.get(f"/v1/accounts/{theirs.id}{rest}").text for rest in ("", "/members", "/settings")]
+
+    assert mine.id != theirs.id
+    assert not [text for text in told if theirs.visitor.email in text or "Van een ander" in text]
+
+
+def test_t01_an_accounts_id_means_that_account_whatever_another_is_called(served: Served, stranger: Visitor) -> None:
+    theirs = Visitor(served).open_account()
+    theirs.ask("PATCH", "", {"name": "Een ander"}).raise_for_status()
+    mine = stranger.open_account(theirs.id)
+    mine.make("members", {"email": theirs.visitor.email, "role": "owner"})
+    with served.application.database.transaction(AccountId(mine.id)) as connection:
+        connection.execute("SET LOCAL ROLE NONE")
+        connection.execute("UPDATE accounts SET slug = %s WHERE account_id = %s", (theirs.id, mine.id))
+
+    found = find_access(served.application.database, PersonId(theirs.visitor.person), theirs.id)
+
+    assert (theirs.get().json()["id"], found.account) == (theirs.id, theirs.id)
+    assert stranger.http.get(f"/v1/accounts/{theirs.id}").json()["id"] == mine.id
+    assert theirs.visitor.email not in stranger.http.get(f"/v1/accounts/{theirs.id}/settings").text
