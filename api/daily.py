@@ -1,31 +1,39 @@
-"""Daily backups and monthly rehearsals, by the settings: what a worker does each minute, and what a rehearsal opens."""
+"""Daily backups, monthly rehearsals and weekly readings, by the settings: what a worker does each minute, and what a
+rehearsal opens.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import BinaryIO
+
+from psycopg import Connection
 
 from api.bootstrap import Installation, limits
 from api.http.files import backup_named, backups_told
 from api.jobs.asking import enqueue
 from api.settings import Settings
 from api.storage import backup_at, shelves, to_work_from
-from domain.application import Application
+from domain.application import Actor, Application
 from domain.control import BackupTaken
 from domain.ids import AccountId
+from domain.store.database import Row
 from domain.store.streams import AccountUnknown
 from snapshots.container import Limits
 from snapshots.daily.nightly import ACTOR, Keeping, Night, run_due
 from snapshots.daily.rehearsal import NothingToRehearse
-from snapshots.daily.schedule import claim_rehearsal, rehearsals_due
+from snapshots.daily.schedule import Appointed, claim_reading, claim_rehearsal, readings_due, rehearsals_due
 from snapshots.shelves import Place
 
-REHEARSAL = "rehearsal"  # the kind of job
+REHEARSAL, READING = "rehearsal", "backup-verification"  # kinds of jobs
+READER = Actor.system("read-again")
 _LONGEST_S = 30  # of a minute, so that others' jobs are done beside those of a long night
-_REHEARSALS_A_MINUTE = 10
+_A_MINUTE = 10  # rehearsals, and readings of what is kept: 14,400 accounts of a day
+_Claim = Callable[[Connection[Row], Appointed, datetime], bool]
 _NO_BOUND = 2**62
 
 
@@ -49,15 +57,25 @@ def _unbounded(of_uploads: Limits) -> Limits:
 
 
 def each_minute(installation: Installation) -> None:
-    """Back up the accounts whose time has come, for a part of the minute, and ask for the rehearsals of the day."""
+    """Back up the accounts whose time has come, for half a minute; ask for the rehearsals and readings of the day.
+
+    Killed before one is asked for, the next minute finds it due still.
+    """
     night(installation, longest_s=_LONGEST_S)
     application = installation.application
-    for due in rehearsals_due(application, most=_REHEARSALS_A_MINUTE):
-        # Killed before the commit, the next minute finds it due still.
-        with suppress(AccountUnknown), application.database.transaction(due.account) as connection:
-            if claim_rehearsal(connection, due, application.clock()):
-                of = (application, installation.settings, due.account)
-                enqueue(*of, ACTOR, REHEARSAL, request={}, within=connection)
+    for due in rehearsals_due(application, most=_A_MINUTE):
+        _ask(installation, due, claim_rehearsal, ACTOR, REHEARSAL)
+    for due in readings_due(application, most=_A_MINUTE):
+        _ask(installation, due, claim_reading, READER, READING)
+
+
+def _ask(installation: Installation, due: Appointed, claim: _Claim, actor: Actor, kind: str) -> None:
+    """Plan the next and ask for this one, in one transaction; neither where somebody else did."""
+    application = installation.application
+    with suppress(AccountUnknown), application.database.transaction(due.account) as connection:  # it is being erased
+        if claim(connection, due, application.clock()):
+            of = (application, installation.settings, due.account)
+            enqueue(*of, actor, kind, request={}, within=connection)
 
 
 def night(installation: Installation, *, longest_s: float) -> Night:

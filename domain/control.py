@@ -223,6 +223,7 @@ class BackupTaken(Value, frozen=True, kw_only=True):
     """An archive was written: of which stream, up to which position, with which tree head (hexadecimal).
 
     ``daily``: by the service itself, read back and found sound; one of those that the retention rule is about.
+    ``taken_at``: when, where that was not told then and its file was found later.
     """
 
     archive: str
@@ -234,6 +235,7 @@ class BackupTaken(Value, frozen=True, kw_only=True):
     sha256: str
     encrypted: bool = False
     daily: bool = False
+    taken_at: dt.datetime | None = None
 
 
 class BackupFailed(Value, frozen=True, kw_only=True):
@@ -245,7 +247,7 @@ class BackupFailed(Value, frozen=True, kw_only=True):
 
 
 class BackupsExpired(Value, frozen=True, kw_only=True):
-    """Daily backups that the retention rule does not keep any longer: their files are gone."""
+    """Daily backups that the retention rule does not keep any longer: their files are deleted."""
 
     archives: tuple[str, ...]
     rule: BackupRetention

@@ -147,25 +147,29 @@ def verify(
 ) -> None:
     """Read what is kept again, to its end: each archive that a history tells of must be there, and as it was taken.
 
-    With --all it acts for the installation and needs nobody's name; workers do that each week. Exit status 1: an
+    A file that no history tells of is put on record where it is a sound archive of the account, and named where it is
+    not. With --all it acts for the installation and needs nobody's name; workers do that each week. Exit status 1: an
     archive is damaged or gone, and which; or could not be read.
 
     Example: counterfoil backup verify --all
     """
     from api.bootstrap import installation
     from api.cli.session import session, settings
-    from api.kept import SERVICE, read_again, read_all_again
+    from api.daily import READER
+    from api.kept import read_again, read_all_again
 
     if everything == (account is not None):
         raise typer.BadParameter("say an account, or --all", param_hint="ACCOUNT")
     with progress("verify") as report:
         if account is None:
             with installation(settings()) as opened:
-                found = read_all_again(opened, SERVICE, progress=report)
+                found = read_all_again(opened, READER, progress=report)
         else:
             with session(email) as who:
                 found = read_again(who.installation, who.access(account), who.actor, progress=report)
     lines = [f"{one.account}: {one.file}: found {one.found}; expected {one.expected}" for one in found.damaged]
+    lines += [f"{one.account}: {one.file}: was not on record, and is now" for one in found.found_again]
+    lines += [f"{one.account}: {one.file}: nothing tells of it, and it is left: {one.reason}" for one in found.unknown]
     lines += [f"{one.account}: could not be read: {one.reason}" for one in found.not_read]
     lines.append(f"{found.archives:,} archives of {found.accounts:,} accounts, {found.size_bytes:,} bytes read again.")
     show("\n".join(lines), found, as_json=as_json)

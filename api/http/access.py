@@ -104,6 +104,7 @@ RULES: dict[str, Rule] = {
     f"GET {_A}/backups": Rule("reviewers", "read"),
     f"GET {_A}/backups/status": Rule("reviewers", "read"),
     f"POST {_A}/backups/rehearsal": Rule("administrators", "backup"),
+    f"POST {_A}/backups/verification": Rule("administrators", "backup"),
     f"GET {_A}/backups/{{archive}}": Rule("administrators", "backup"),
     f"POST {_A}/backups/{{archive}}/restore": Rule("administrators", "restore"),
     f"POST {_A}/archives": Rule("editors", "restore"),

@@ -1,4 +1,4 @@
-"""How an account's daily backups stand, and rehearsing on demand that one can be restored."""
+"""How an account's daily backups stand; proving on demand that one can be restored, and reading all of them again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.daily import REHEARSAL
+from api.daily import READING, REHEARSAL
 from api.http import replies
 from api.http.bodies import OptionalFields
 from api.http.caller import Inside
@@ -39,3 +39,14 @@ def rehearsal(request: Request, asking: Inside, fields: OptionalFields) -> Respo
     wanted = converted(fields, RehearsalFields)
     unlock_of(wanted)
     return accepted(request, asking, REHEARSAL, fields)
+
+
+@router.post("/verification", status_code=202, summary="Read again what is kept")
+def verification(request: Request, asking: Inside) -> Response:
+    """Have all archives of the account read to their end by a job; its result is what was read, and what is wrong.
+
+    What is ``damaged``, whose ``state`` tells what is ``missing``; what was ``found_again``, though nothing told of it,
+    and what is ``unknown``.
+    """
+    require_administrator(asking.access, "verifying backups")
+    return accepted(request, asking, READING, {})

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from datetime import datetime
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 from anyio import CancelScope
@@ -87,16 +87,35 @@ def backups(application: Application, settings: Settings, account: AccountId) ->
     ]
 
 
+class Told(NamedTuple):
+    """The backups that an account's history tells of, newest first, with when they were taken; and apart those that its
+    rule did not keep.
+    """
+
+    kept: list[tuple[datetime, BackupTaken]]
+    expired: list[BackupTaken]
+
+
 def backups_told(application: Application, account: AccountId) -> list[tuple[datetime, BackupTaken]]:
     """The backups that the account's history tells of, newest first, wherever their files are; but for those that its
     rule did not keep.
     """
+    return all_told(application, account).kept
+
+
+def all_told(application: Application, account: AccountId) -> Told:
+    """All backups that the account's history tells of."""
     with application.database.transaction(account) as connection:
         rows = connection.execute(SQL["list_taken"], {"account": account}).fetchall()
         expired = connection.execute(SQL["list_expired"], {"account": account}).fetchall()
     gone = {archive for (data,) in expired for archive in msgspec.json.decode(data, type=BackupsExpired).archives}
     told = [(at, msgspec.json.decode(data, type=BackupTaken)) for at, data in rows]
-    return [(at, taken) for at, taken in told if taken.archive not in gone]
+    kept = [(taken.taken_at or at, taken) for at, taken in told if taken.archive not in gone]
+    return Told(sorted(kept, key=_at, reverse=True), [taken for _, taken in told if taken.archive in gone])
+
+
+def _at(told: tuple[datetime, BackupTaken]) -> datetime:
+    return told[0]
 
 
 def backup_named(
@@ -137,7 +156,11 @@ def check_there(application: Application, settings: Settings, account: AccountId
 def uploads(settings: Settings, account: AccountId) -> list[Uploaded]:
     """The archives that were sent for the account, oldest first."""
     shelf = shelves(settings).uploads
-    return [_uploaded(shelf, account, item) for item in _sent_items(shelf, account)]
+    found = []
+    for item in _sent_items(shelf, account):
+        with suppress(NotOnShelf):  # deleted meanwhile
+            found.append(_uploaded(shelf, account, item))
+    return found
 
 
 def _sent_items(shelf: Shelf, account: AccountId) -> Iterator[Item]:

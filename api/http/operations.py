@@ -314,6 +314,7 @@ OPERATIONS: dict[str, Operation] = {
     f"GET {_AT}/backups": Operation("list_backups", Items(files.BackupListed)),
     f"GET {_AT}/backups/status": Operation("show_backup_status", BackupStatus),
     f"POST {_AT}/backups/rehearsal": Operation("rehearse_backup", JobShown, {}, headers=_JOB_MADE),
+    f"POST {_AT}/backups/verification": Operation("verify_backups", JobShown, headers=_JOB_MADE),
     f"GET {_AT}/backups/{{archive}}": Operation("download_backup", File(_ZIP)),
     f"POST {_AT}/backups/{{archive}}/restore": Operation("restore_backup", JobShown, _RESTORE, headers=_JOB_MADE),
     f"POST {_AT}/archives": Operation("send_archive", files.Uploaded),

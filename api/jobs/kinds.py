@@ -10,11 +10,12 @@ from api.jobs.context import JobKind
 @cache
 def kinds() -> dict[str, JobKind]:
     """Every kind of job by its name. Their modules are read here, when the first job is to be done."""
-    from api.jobs import backups, invoices, rehearsals, restores, upkeep
+    from api.jobs import backups, invoices, readings, rehearsals, restores, upkeep
 
     return {
         "backup": backups.BACKUP,
         "rehearsal": rehearsals.REHEARSAL,
+        "backup-verification": readings.READING,
         "restore": restores.RESTORE,
         "preflight": restores.RESTORE,
         "clone": restores.CLONE,

@@ -24,11 +24,10 @@ class Periodic(NamedTuple):
 @cache
 def periodics() -> dict[str, Periodic]:
     """All of it by name. Their modules are read here, by workers alone."""
-    from api import daily, housekeeping, invoicing, kept
+    from api import daily, housekeeping, invoicing
 
     return {
         "cleanup": Periodic("40 1 * * *", housekeeping.look_after),
-        "read-again": Periodic("20 4 * * 0", kept.look_again),
         "daily-backups": Periodic("* * * * *", daily.each_minute),
         "daily-invoices": Periodic("5 * * * *", invoicing.each_hour),
     }

@@ -285,33 +285,29 @@ class _Taking:
             "seconds": time.perf_counter() - self._began,
             "totals": _encode(_totals(manifest)).decode(),
             "shrunk": alarm is not None,
-            **_row_of(kept),
+            **row_of(kept),
         }
         events = (taken,) if alarm is None else (taken, alarm)
         self._application.record_control(self._account, ACTOR, *events, beside=_executed("record_taken", row))
         return kept
 
     def _let_go(self, kept: tuple[KeptBackup, ...]) -> None:
-        """Delete the daily backups that the rule does not keep. What cannot be deleted now is deleted the next time."""
+        """Delete the daily backups that the rule does not keep. What cannot be deleted now is deleted later."""
         settings = self._standing.access.control.settings
         there = [Kept(one.archive, one.at) for one in kept]
         worth = worth_keeping(there, settings.backups_kept, settings.time_zone)
-        gone: list[KeptBackup] = []
-        try:
-            for one in kept:
-                if one.archive not in worth:
-                    self._keeping.shelf.delete(f"{self._account}/{one.file}")
-                    gone.append(one)
-        except CounterfoilError as wrong:
-            LOG.warning("daily backup of account %s: an older one could not be deleted: %s", self._account, wrong)
+        gone = [one for one in kept if one.archive not in worth]
         if not gone:
             return
         expired = BackupsExpired(archives=tuple(one.archive for one in gone), rule=settings.backups_kept)
-        row = {"account": self._account, **_row_of([one for one in kept if one not in gone])}
+        row = {"account": self._account, **row_of([one for one in kept if one.archive in worth])}
         try:
-            self._application.record_control(self._account, ACTOR, expired, beside=_executed("record_expired", row))
-        except (CounterfoilError, psycopg.Error) as wrong:  # said the next time
-            LOG.warning("daily backup of account %s: that older ones went is not on record: %s", self._account, wrong)
+            # First said, then done: what is read again meanwhile is not missed.
+            self._application.record_control(self._account, ACTOR, expired, beside=_executed("record_kept", row))
+            for one in gone:
+                self._keeping.shelf.delete(f"{self._account}/{one.file}")
+        except (CounterfoilError, psycopg.Error) as wrong:  # the next time; or when what is kept is read again
+            LOG.warning("daily backup of account %s: older ones could not be let go: %s", self._account, wrong)
 
 
 def _totals(manifest: Manifest) -> ControlTotals:
@@ -328,7 +324,8 @@ def _executed(statement: str, row: dict[str, object]) -> Callable[[Connection[Ro
     return execute
 
 
-def _row_of(kept: Iterable[KeptBackup]) -> dict[str, object]:
+def row_of(kept: Iterable[KeptBackup]) -> dict[str, object]:
+    """The daily backups that are *kept*, as their row has them."""
     kept = tuple(kept)
     return {"kept": _encode(kept).decode(), "kept_bytes": sum(one.size_bytes for one in kept)}
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from domain.ids import AccountId
 
 NIGHT = (time(1), time(5))
-MORNING = (time(5), time(7))  # when rehearsals are: after the backups, before people come in
+MORNING = (time(5), time(7))  # of rehearsals and readings: after the backups, before people come in
 LONGEST_AHEAD = timedelta(hours=50)  # from a night's moment to that of the next but one is never less
 _DAYS_OF_MONTHS = 28  # that every month has
 
@@ -30,13 +30,24 @@ def next_rehearsal(account: AccountId, time_zone: str, *, after: datetime) -> da
     return _next(account, time_zone, after, MORNING, day_of_month=day_of_month)
 
 
+def next_reading(account: AccountId, time_zone: str, *, after: datetime) -> datetime:
+    """The first moment *after* that at which what is kept of the account is read again: on its day of each week."""
+    return _next(account, time_zone, after, MORNING, weekday=int(_share(account) * 7919) % 7)
+
+
 def _next(
-    account: AccountId, time_zone: str, after: datetime, hours: tuple[time, time], *, day_of_month: int | None = None
+    account: AccountId,
+    time_zone: str,
+    after: datetime,
+    hours: tuple[time, time],
+    *,
+    day_of_month: int | None = None,
+    weekday: int | None = None,
 ) -> datetime:
     zone = ZoneInfo(time_zone)
     day = after.astimezone(zone).date() - timedelta(days=1)
     while True:
-        if day_of_month in (None, day.day):
+        if day_of_month in (None, day.day) and weekday in (None, day.weekday()):
             moment = _moment(account, zone, day, hours)
             if moment > after:
                 return moment

@@ -6,7 +6,8 @@ of processes can be at it, and what one of them was killed over is anybody's aga
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -21,12 +22,13 @@ from domain.store.database import KEEPER, Database, Row
 from domain.store.statements import statements
 from domain.store.streams import AccountUnknown
 from projections.control_totals import ControlTotals
-from snapshots.daily.nights import LONGEST_AHEAD, next_night, next_rehearsal
+from snapshots.daily.nights import LONGEST_AHEAD, next_night, next_reading, next_rehearsal
 
 SQL = statements("snapshots.daily", "schedule.sql")
 CLAIMED_FOR = timedelta(minutes=30)  # far longer than a backup takes; what a killed process had waits as long
 _AT_WORK_FOR = timedelta(hours=1)  # whoever opened an account just now, even by night
 _LONGEST_TO_A_REHEARSAL = timedelta(days=33)
+_LONGEST_TO_A_READING = timedelta(days=9)
 # What an archive says of an account beside its stream: a change of it is a change of the account.
 _IN_ARCHIVES = [
     "account.renamed",
@@ -67,11 +69,11 @@ class Turn(NamedTuple):
 
 
 class Appointed(NamedTuple):
-    """An account that something is to be done for, and since when."""
+    """An account that something is to be done for, and since when; None where that was never planned."""
 
     account: AccountId
     time_zone: str
-    at: datetime
+    at: datetime | None
 
 
 class Last(NamedTuple):
@@ -112,6 +114,7 @@ def _schedule(database: Database, account: AccountId, now: datetime) -> None:
         "zone": zone,
         "next": next_night(account, zone, after=now + _AT_WORK_FOR),
         "rehearse": next_rehearsal(account, zone, after=now),
+        "read": next_reading(account, zone, after=now),
     }
     with database.transaction(account) as connection:
         connection.execute(SQL["insert_schedule"], row)
@@ -141,10 +144,19 @@ def claim_due(keeper: Connection[Row], now: datetime, *, most: int) -> list[Turn
 
 def rehearsals_due(application: Application, *, most: int) -> list[Appointed]:
     """Up to *most* accounts whose day of the month it is, or that were planned wrongly."""
+    return _appointed(application, "list_rehearsals", _LONGEST_TO_A_REHEARSAL, most)
+
+
+def readings_due(application: Application, *, most: int) -> list[Appointed]:
+    """Up to *most* accounts on whose day of the week what is kept is to be read again, or that were planned wrongly."""
+    return _appointed(application, "list_readings", _LONGEST_TO_A_READING, most)
+
+
+def _appointed(application: Application, statement: str, longest: timedelta, most: int) -> list[Appointed]:
     now = application.clock()
-    key = {"now": now, "too_far": now + _LONGEST_TO_A_REHEARSAL, "most": most}
+    key = {"now": now, "too_far": now + longest, "most": most}
     with application.database.session(KEEPER) as keeper:
-        return [Appointed(AccountId(account), *rest) for account, *rest in keeper.execute(SQL["list_rehearsals"], key)]
+        return [Appointed(AccountId(account), *rest) for account, *rest in keeper.execute(SQL[statement], key)]
 
 
 def claim_rehearsal(connection: Connection[Row], due: Appointed, now: datetime) -> bool:
@@ -157,6 +169,28 @@ def claim_rehearsal(connection: Connection[Row], due: Appointed, now: datetime) 
     key = {"account": due.account, "due": due.at, "next": planned}
     row = connection.execute(SQL["plan_rehearsal"], key).fetchone()
     return row is not None and bool(row[0])
+
+
+def claim_reading(connection: Connection[Row], due: Appointed, now: datetime) -> bool:
+    """Whether it is the caller's to ask that what is kept is read again, as with `claim_rehearsal`."""
+    planned = next_reading(due.account, due.time_zone, after=now)
+    key = {"account": due.account, "due": due.at, "next": planned}
+    return connection.execute(SQL["plan_reading"], key).rowcount == 1
+
+
+@contextmanager
+def to_itself(database: Database, account: AccountId) -> Iterator[bool]:
+    """Whether the account's daily backups are the caller's alone, for the length of the ``with``: no other process
+    takes one, or erases the account.
+    """
+    ours = {"accounts": [account]}
+    with database.session(KEEPER) as keeper:
+        is_ours = keeper.execute(SQL["lock_accounts"], ours).fetchone() is not None
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                keeper.execute(SQL["unlock_accounts"], ours)
 
 
 def read_standing(database: Database, account: AccountId) -> Standing:

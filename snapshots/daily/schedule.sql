@@ -6,8 +6,8 @@ WHERE NOT EXISTS (SELECT 1 FROM daily_backups d WHERE d.account_id = a.account_i
 
 -- name: insert_schedule
 -- Once: somebody else may have been first.
-INSERT INTO daily_backups (account_id, time_zone, next_at, rehearse_at)
-VALUES (%(account)s, %(zone)s, %(next)s, %(rehearse)s) ON CONFLICT DO NOTHING;
+INSERT INTO daily_backups (account_id, time_zone, next_at, rehearse_at, read_at)
+VALUES (%(account)s, %(zone)s, %(next)s, %(rehearse)s, %(read)s) ON CONFLICT DO NOTHING;
 
 -- name: claim_due
 -- Whose turn it is, the longest waiting first, for the keeper: theirs until a time, and whether they changed since their
@@ -58,6 +58,17 @@ ORDER BY d.rehearse_at LIMIT %(most)s;
 UPDATE daily_backups SET rehearse_at = %(next)s WHERE account_id = %(account)s AND rehearse_at = %(due)s
 RETURNING archive IS NOT NULL;
 
+-- name: list_readings
+-- Whose archives are to be read again, of the accounts that live, for the keeper. Key: daily_backups_read.
+SELECT d.account_id::text, d.time_zone, d.read_at FROM daily_backups d
+JOIN streams s ON s.account_id = d.account_id AND s.status = 'live'
+WHERE d.read_at <= %(now)s OR d.read_at > %(too_far)s OR d.read_at IS NULL
+ORDER BY d.read_at NULLS FIRST LIMIT %(most)s;
+
+-- name: plan_reading
+-- As plan_rehearsal. Key: daily_backups_pkey.
+UPDATE daily_backups SET read_at = %(next)s WHERE account_id = %(account)s AND read_at IS NOT DISTINCT FROM %(due)s;
+
 -- name: read_standing
 -- The account, and what is known of its daily backups. Keys: accounts_pkey, daily_backups_pkey.
 SELECT a.slug, a.control_position, a.control, d.attempts, d.next_at, d.stream_id, d.position, d.archive, d.totals,
@@ -83,8 +94,12 @@ WHERE account_id = %(account)s;
 -- name: record_proven
 UPDATE daily_backups SET proven_archive = %(archive)s, proven_at = %(at)s WHERE account_id = %(account)s;
 
--- name: record_expired
+-- name: record_kept
 UPDATE daily_backups SET kept = %(kept)s, kept_bytes = %(kept_bytes)s WHERE account_id = %(account)s;
+
+-- name: read_kept
+-- Row lock until commit. Key: daily_backups_pkey.
+SELECT kept FROM daily_backups WHERE account_id = %(account)s FOR UPDATE;
 
 -- name: read_status
 -- Key: daily_backups_pkey.

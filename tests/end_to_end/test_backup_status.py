@@ -105,6 +105,27 @@ def test_the_rehearsals_of_the_day_are_jobs_of_their_accounts(served: Served, bo
     assert found["newest_is_proven"]
 
 
+def test_what_is_kept_is_read_again_each_week_by_a_job_of_the_account_and_when_asked(
+    served: Served, books: AccountOverHttp
+) -> None:
+    night(served_now(served), longest_s=60)
+    first, second = (books.make("backups") for _ in range(2))
+    (served.settings.backups / books.id / first["file"]).unlink()
+    with served.application.database.transaction(AccountId(books.id)) as connection:
+        connection.execute("UPDATE daily_backups SET read_at = now() - interval '1 minute'")
+
+    for _ in range(2):
+        each_minute(served_now(served))
+    (job,) = books.get("jobs", params={"kind": "backup-verification"}).json()["items"]
+    weekly = books.ended(f"{books.path}/jobs/{job['id']}")
+    asked = books.make("backups/verification")
+
+    (missing,) = asked["damaged"]
+    assert (missing["archive"], missing["state"]) == (first["archive"], "missing")
+    assert (asked["archives"], asked["size_bytes"]) == (2, first["size"] + second["size"])
+    assert (weekly["requested_by"], weekly["result"]) == ("system:read-again", asked)
+
+
 def test_the_terminal_says_the_same(
     empty_database: str,
     tmp_path_factory: pytest.TempPathFactory,

@@ -125,8 +125,8 @@ INSERT INTO jobs (account_id, job_id, kind, state, requested_by, via, request, r
 SELECT %(account)s, job, 'backup', state, %(word)s, 'api', %(word)s, %(now)s, %(now)s, ended, %(word)s
 FROM (VALUES (%(job)s::uuid, 'running', NULL), (%(old_job)s::uuid, 'succeeded', %(now)s - interval '90 days'))
     AS j (job, state, ended);
-INSERT INTO daily_backups (account_id, time_zone, next_at, rehearse_at, archive, totals, kept)
-VALUES (%(account)s, 'UTC', %(now)s, %(now)s, %(word)s, %(word)s, %(word)s);
+INSERT INTO daily_backups (account_id, time_zone, next_at, rehearse_at, read_at, archive, totals, kept)
+VALUES (%(account)s, 'UTC', %(now)s, %(now)s, %(now)s, %(word)s, %(word)s, %(word)s);
 INSERT INTO api_tokens (token_id, token_hash, person_id, name, scopes, created_at, expires_at)
 VALUES (%(id)s, %(secret)s, %(person)s, %(word)s, '{read}', %(now)s, %(later)s);
 INSERT INTO sessions (session_id, session_hash, person_id, created_at, expires_at, last_used_at, address, agent)
@@ -191,6 +191,7 @@ def given(tenant: Tenant) -> dict[str, Any]:
         "due_at": NOW,
         "began_at": NOW,
         "rehearse": NOW,
+        "read": NOW,
         "before_at": LATER,
         "before_position": 99,
         "before": 99,
@@ -339,6 +340,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "snapshots/cloning/cloning.read_events": BY_POSITION,
     "snapshots/cloning/cloning.open_stream": INTO_FRESH,
     "snapshots/daily/schedule.insert_schedule": NEXT,
+    "snapshots/daily/schedule.plan_reading": NEXT,
     "snapshots/daily/schedule.plan_rehearsal": NEXT,
     "snapshots/daily/schedule.record_failed": NEXT,
     "snapshots/daily/schedule.record_taken": NEXT,
@@ -387,7 +389,8 @@ ACROSS_ACCOUNTS = {
     KEEPER: {
         *("api/invoicing.list_time_zones", "api/kept.list_accounts", "domain/store/recorder.head_position"),
         *("projections/listing.read_live", "snapshots/daily/schedule.claim_due"),
-        *("snapshots/daily/schedule.list_rehearsals", "snapshots/daily/schedule.put_off"),
+        *("snapshots/daily/schedule.list_rehearsals", "snapshots/daily/schedule.list_readings"),
+        *("snapshots/daily/schedule.plan_reading", "snapshots/daily/schedule.put_off"),
         *("snapshots/daily/schedule.plan_rehearsal", "snapshots/daily/schedule.release"),
     },
     OBSERVER: {
@@ -421,6 +424,7 @@ FINDS_NOTHING = {
     "snapshots/cloning/cloning.write_entities": "COPY FROM, which row-level security refuses; the builder has none",
     "snapshots/cloning/cloning.write_events": "as above",
     "snapshots/daily/schedule.claim_due": "names no account",
+    "snapshots/daily/schedule.list_readings": "names no account",
     "snapshots/daily/schedule.list_rehearsals": "names no account",
     "snapshots/daily/schedule.list_unscheduled": "names no account",
     "snapshots/erasing.list_due": "names no account",

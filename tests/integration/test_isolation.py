@@ -99,7 +99,7 @@ ACROSS_ACCOUNTS = {
                 "shrunk_at",
             ),
             *("stream_id", "position", "control_position", "archive", "taken_at", "size_bytes", "seconds"),
-            *("kept_bytes", "rehearse_at", "proven_archive", "proven_at"),
+            *("kept_bytes", "read_at", "rehearse_at", "proven_archive", "proven_at"),
         },
     },
     OBSERVER: {

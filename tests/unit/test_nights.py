@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.ids import AccountId
-from snapshots.daily.nights import next_night, next_rehearsal
+from snapshots.daily.nights import next_night, next_reading, next_rehearsal
 
 ACCOUNTS = st.uuids().map(lambda id_: AccountId(str(id_)))
 ZONES = st.sampled_from(sorted(available_timezones() - {"localtime"}))
@@ -78,3 +78,13 @@ def test_a_rehearsal_comes_once_a_month_on_a_day_that_every_month_has(
 
     assert len({moment.day for moment in local}) == 1
     assert [(b.year - a.year) * 12 + b.month - a.month for a, b in pairwise(local)] == [1] * 12
+
+
+@given(ACCOUNTS, ZONES, TIMES)
+def test_what_is_kept_is_read_again_on_one_day_of_each_week(account: AccountId, zone: str, since: datetime) -> None:
+    moments = [since]
+    for _ in range(6):
+        moments.append(next_reading(account, zone, after=moments[-1]))
+    local = [moment.astimezone(ZoneInfo(zone)).date() for moment in moments[1:]]
+
+    assert [later - earlier for earlier, later in pairwise(local)] == [timedelta(days=7)] * 5
