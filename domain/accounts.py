@@ -190,7 +190,7 @@ def close_account(
 
     What *beside* changes is in the same transaction. Raises RoleLacking, AccountClosed.
     """
-    _require_owner(access, "closing the account")
+    require_owner(access, "closing the account")
     erase_after = application.clock() + timedelta(days=kept_days)
     closed = c.Closed(reason=reason, erase_after=erase_after)
     return application.record_control(access.account, actor, closed, beside=beside)
@@ -203,11 +203,12 @@ def reopen_account(
 
     What *beside* changes is in the same transaction.
     """
-    _require_owner(access, "reopening the account")
+    require_owner(access, "reopening the account")
     return application.record_control(access.account, actor, c.Reopened(), beside=beside)
 
 
-def _require_owner(access: Access, what: str) -> None:
+def require_owner(access: Access, what: str) -> None:
+    """That who has *access* owns the account. Raises RoleLacking, naming *what* they wanted to do."""
     if access.role is not c.Role.OWNER:
         raise c.RoleLacking(what, access.role.value, "owners")
 

@@ -135,10 +135,11 @@ def close(
     Example: counterfoil account close acme-bv --yes --as an@example.com
     """
     from api.cli.session import session
-    from domain.accounts import close_account
+    from domain.accounts import close_account, require_owner
 
     with session(email) as who:
         access = who.access(account)
+        require_owner(access, "closing the account")  # before it is asked about
         days = who.installation.settings.closed_account_days
         name = access.control.name
         ask(f"Close {name!r} ({access.slug})? In {days} days all that it holds is erased.", yes=yes)

@@ -46,6 +46,7 @@ def take(
     """
     from api.cli.session import session
     from api.storage import backup_place
+    from domain.control import check_writes
     from projections.moments import read_moment
     from snapshots.backup import take_backup
 
@@ -53,6 +54,7 @@ def take(
     moment = None if as_of is None else read_moment(as_of)
     with session(email) as who, progress("backup") as report:
         access = who.access(account)
+        check_writes(access.role, "taking a backup")
         settings, now = who.installation.settings, who.installation.application.clock()
         target = output or backup_place(settings, access, now, encrypted=lock is not None)
         taken = take_backup(

@@ -31,7 +31,7 @@ class _Shown(NamedTuple):
 class _Outcome(NamedTuple):
     """Where an account's archive is, and whether the account is back exactly."""
 
-    archive: Path
+    archive: str
     is_back: bool
 
 
@@ -128,8 +128,7 @@ def _open_for(opened: Installation, owner: Person, files: Sequence[tuple[str, by
 
 def _show_main_job(opened: Installation, owner: Person, access: Access) -> _Outcome:
     """Back up, change, restore, compare."""
-    from datetime import UTC, datetime
-
+    from api.storage import backup_place, to_work_from
     from domain.accounts import find_access
     from domain.application import Actor
     from snapshots.backup import take_backup
@@ -138,10 +137,10 @@ def _show_main_job(opened: Installation, owner: Person, access: Access) -> _Outc
 
     actor = Actor.person(owner.id, "cli")
     access = find_access(opened.database, owner.id, access.account)
-    target = opened.settings.backups / access.account / f"{access.slug}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.zip"
+    place = backup_place(opened.settings, access, opened.application.clock())
     before = read_content(opened.database, access.account)
     with progress("backup") as report:
-        backup = take_backup(opened.application, access, actor, target, opened.keys.signer(), progress=report)
+        backup = take_backup(opened.application, access, actor, place, opened.keys.signer(), progress=report)
     show(
         f"Backed up {before.events:,} events to {backup.place.where} ({backup.size_bytes:,} bytes).",
         None,
@@ -150,7 +149,7 @@ def _show_main_job(opened: Installation, owner: Person, access: Access) -> _Outc
     done = _change_things(opened, access, actor)
     changed = read_content(opened.database, access.account)
     show(f"Then somebody {done}.", None, as_json=False)
-    with target.open("rb") as file, progress("restore") as report:
+    with to_work_from(opened.settings, place) as file, progress("restore") as report:
         choices = Choices(change_closed_periods=True)
         restored = restore_archive(
             opened.application, access, actor, file, choices=choices, keys=opened.keys.ring(), progress=report
@@ -161,7 +160,7 @@ def _show_main_job(opened: Installation, owner: Person, access: Access) -> _Outc
     is_back = shown.before == shown.after
     verdict = "The account is back exactly." if is_back else "THE ACCOUNT IS NOT AS IT WAS."
     show(verdict, None, as_json=False)
-    return _Outcome(target, is_back)
+    return _Outcome(place.where, is_back)
 
 
 def _change_things(opened: Installation, access: Access, actor: object) -> str:
@@ -228,7 +227,7 @@ def _people(report: RestoreReport) -> str:
     return table(rows, ("events of", "how many", "are linked to", "has access"))
 
 
-def _next(slug: str, target: Path) -> str:
+def _next(slug: str, target: str) -> str:
     import shlex
     import sys
 
@@ -237,7 +236,7 @@ def _next(slug: str, target: Path) -> str:
     if program.parent.name == "bin":
         near = Path.cwd() in program.resolve().parents
         name = str(program.resolve().relative_to(Path.cwd())) if near else str(program)
-    file, name, person = shlex.quote(str(target)), shlex.quote(name), OWNER[0]
+    file, name, person = shlex.quote(target), shlex.quote(name), OWNER[0]
     return "\n".join(
         (
             "Try next:",

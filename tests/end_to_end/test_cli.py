@@ -242,10 +242,29 @@ def test_the_demo_shows_that_the_account_is_back(program: Program) -> None:
         (folder / f"{number}.xml").write_bytes(invoice())
 
     shown = program("demo", "--ubl", str(folder))
+    kept = program("backup", "verify", "--all", "--json")
 
+    assert (kept.data["archives"], kept.data["unknown"]) == (2, [])
     assert shown.status == 0, shown.err
     assert shown.out.count("The account is back exactly.") == 2
     assert "further account: 2.xml" in shown.out
+
+
+@pytest.mark.slow
+def test_what_a_role_may_not_is_refused_at_the_terminal_as_over_http_and_before_anything_is_asked(
+    acme: Program,
+) -> None:
+    acme("member", "add", "acme-bv", "vi@example.com", "--role", "viewer")
+    acme("member", "add", "acme-bv", "ed@example.com", "--role", "editor")
+
+    refused = [
+        acme("backup", "acme-bv", "--json", me="vi@example.com"),
+        acme("backup", "verify", "acme-bv", "--json", me="ed@example.com"),
+        acme("account", "close", "acme-bv", "--json", me="ed@example.com"),
+    ]
+
+    assert [(ran.status, ran.data["code"]) for ran in refused] == [(1, "access.role-lacking")] * 3
+    assert acme("backup", "acme-bv", me="ed@example.com").status == 0
 
 
 @pytest.mark.slow

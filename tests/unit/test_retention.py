@@ -46,6 +46,45 @@ def test_the_newest_is_always_kept(there: list[Kept], rule: BackupRetention) -> 
     assert there[-1].archive in worth_keeping(there, rule, ZONE)
 
 
+def plainly_kept(there: list[Kept], rule: BackupRetention, zone: str) -> set[str]:
+    """The rule as people read it: of each of the newest days, weeks and months that have a backup, the last one."""
+    kept = set()
+    for most, format_ in ((rule.daily, "%Y-%m-%d"), (rule.weekly, "%G-%V"), (rule.monthly, "%Y-%m")):
+        periods = sorted({one.at.astimezone(ZoneInfo(zone)).strftime(format_) for one in there})
+        for period in periods[len(periods) - most :] if most < len(periods) else periods:
+            of_it = [one for one in there if one.at.astimezone(ZoneInfo(zone)).strftime(format_) == period]
+            kept.add(max(of_it, key=lambda one: (one.at, one.archive)).archive)
+    return kept
+
+
+YEARS = st.lists(
+    st.tuples(
+        st.one_of(st.integers(1, 3), st.integers(1, 200)),  # days to the next backup: most nights, and long gaps
+        st.integers(0, 23),
+        st.one_of(st.none(), RULES),  # the rule is changed
+        st.one_of(st.none(), st.sampled_from(["Europe/Brussels", "Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])),
+    ),
+    max_size=150,
+)
+
+
+@given(YEARS)
+def test_over_years_with_gaps_and_changed_settings_each_night_leaves_what_the_rule_says_in_plain_words(
+    nights: list[tuple[int, int, BackupRetention | None, str | None]],
+) -> None:
+    day, rule, zone = datetime(2024, 1, 1, tzinfo=UTC), BackupRetention(), ZONE
+    left: list[Kept] = []
+    for number, (days, hour, new_rule, new_zone) in enumerate(nights):
+        day += timedelta(days=days)
+        rule, zone = new_rule or rule, new_zone or zone
+        there = [*left, Kept(f"a{number:03}", day + timedelta(hours=hour))]
+
+        left = those(there, worth_keeping(there, rule, zone))
+
+        assert {one.archive for one in left} == plainly_kept(there, rule, zone)
+        assert there[-1] in left
+
+
 @given(HISTORIES, RULES)
 def test_what_is_kept_is_kept_when_asked_again(there: list[Kept], rule: BackupRetention) -> None:
     kept = worth_keeping(there, rule, ZONE)
