@@ -138,3 +138,12 @@ def test_days_are_those_of_the_accounts_time_zone() -> None:
 
     assert worth_keeping(there, rule, "Europe/Brussels") == {"before", "after"}
     assert worth_keeping(there, rule, "UTC") == {"after"}
+
+
+def test_a_week_that_lies_in_two_years_is_one_week() -> None:
+    there = [
+        Kept(day, datetime.fromisoformat(f"{day}T02:00+00:00")) for day in ("2025-12-28", "2025-12-31", "2026-01-02")
+    ]
+    rule = BackupRetention(daily=1, weekly=2, monthly=0)
+
+    assert worth_keeping(there, rule, "UTC") == {"2025-12-28", "2026-01-02"}
