@@ -178,6 +178,15 @@ async def permitted(request: Request) -> None:
         raise ScopeLacking("administer for every account", tuple(sorted(credential.scopes)))
 
 
+async def still_permitted(request: Request) -> None:
+    """That who asked for what takes long still may: by token or session, access, role and scope as they are now.
+
+    Raises what the request would be refused with, were it made now.
+    """
+    request.state.entered = await request.state.enter()
+    await permitted(request)
+
+
 def _check_role(entered: Entered, rule: Rule, account: str) -> None:
     access = entered.access
     if access is None:

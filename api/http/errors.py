@@ -16,6 +16,7 @@
     ├── TusVersionRefused                     another version of the protocol of uploads (412)
     ├── UploadBusy                            somebody sends to it at this moment (423)
     ├── UploadElsewhere, UploadInCrumbs       the upload does not go on there, or so (409)
+    ├── FollowedByMany                        too many follow jobs at this moment (429)
     ├── UploadDiffers                         what came is not what was announced (422)
     ├── BodyTooSlow                           the body does not come (408)
     ├── NoRoom                                what is sent cannot be kept (507)
@@ -317,6 +318,20 @@ class TusVersionRefused(HttpRefusal):
 
     def __str__(self) -> str:
         return f"Tus-Resumable: found {self.found or 'none'}; expected {self.ours}"
+
+
+class FollowedByMany(HttpRefusal):
+    """Too many follow jobs at this moment."""
+
+    code: ClassVar[str] = "http.followed-by-many"
+
+    def __str__(self) -> str:
+        return "too many follow jobs at this moment; ask for the job itself now and then, or follow it later"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to try again."""
+        return {"Retry-After": "5"}
 
 
 class UploadBusy(HttpRefusal):

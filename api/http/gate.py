@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import re
 from datetime import timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
@@ -60,7 +61,8 @@ class Gate:
         answering = _Answering(send, request.state.request_id, is_secure=is_secure(request, self._settings))
         try:
             if scope["path"] not in OPEN_PATHS and (scope["method"], scope["path"]) not in OPEN:
-                request.state.entered = await self._entered(request)
+                request.state.enter = partial(self._entered, request)
+                request.state.entered = await request.state.enter()
             await self._app(scope, receive, answering)
         except ClientDisconnect:
             return  # nobody is left to answer

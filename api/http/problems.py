@@ -111,6 +111,7 @@ STATUS: dict[type[CounterfoilError], int] = {
     h.NoRoom: 507,
     h.TusVersionRefused: 412,
     h.UploadBusy: 423,
+    h.FollowedByMany: 429,
     h.UploadElsewhere: 409,
     h.UploadInCrumbs: 409,
     h.UploadDiffers: 422,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 
+from api.http import jobs
 from api.jobs import enqueue
 from domain.application import Actor
 from domain.ids import AccountId
@@ -121,6 +125,51 @@ def test_whoever_was_cut_off_goes_on_after_what_they_have(served: Served, books:
     events = follow(books, path, **{"Last-Event-ID": str(first[0][1])})
 
     assert [(name, data["state"]) for name, _, data in events] == [("ended", "cancelled")]
+
+
+@pytest.mark.parametrize("lost", ["token", "access", "role"])
+def test_r12_whoever_loses_what_let_them_in_hears_no_more_of_a_job(
+    served: Served, books: AccountOverHttp, lost: str
+) -> None:
+    guest = Visitor(served, "Bo")
+    books.make("members", {"email": guest.email, "role": "auditor"})
+    path = later(served, books)
+    with guest.http.stream("GET", f"{path}/events") as answer:
+        lines = answer.iter_lines()
+        told(upto_second_blank(lines))
+        if lost == "token":
+            token = guest.http.get("/v1/tokens").json()["items"][0]["id"]
+            guest.http.delete(f"/v1/tokens/{token}").raise_for_status()
+        elif lost == "access":
+            books.ask("DELETE", f"members/{guest.person}").raise_for_status()
+        else:
+            books.ask("PATCH", f"members/{guest.person}", {"role": "viewer"}).raise_for_status()
+        books.post(f"{path}/cancel")
+
+        assert told(lines) == []
+
+
+def test_w11_so_many_follow_jobs_at_a_time_and_no_more(
+    served: Served, books: AccountOverHttp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "MOST_OF_AN_ACCOUNT", 2)
+    path = later(served, books)
+    heard = []  # as long as it is kept, its connection is
+    with ExitStack() as followers:
+        for _ in range(2):
+            answer = followers.enter_context(books.visitor.http.stream("GET", f"{path}/events"))
+            heard.append(answer.iter_lines())
+            told(upto_second_blank(heard[-1]))
+
+        refused = books.get(f"{path}/events")
+
+    assert (refused.status_code, refused.json()["code"]) == (429, "http.followed-by-many")
+    assert refused.headers["retry-after"] == "5"
+    ends = time.monotonic() + 20
+    while jobs._following[AccountId(books.id)] and time.monotonic() < ends:
+        time.sleep(0.02)
+    books.post(f"{path}/cancel")
+    assert [name for name, _, _ in follow(books, path)] == ["ended"]
 
 
 def test_jobs_are_listed_newest_first_by_state_and_kind(served: Served, books: AccountOverHttp) -> None:
